@@ -163,4 +163,3 @@ class Peers(Protocol):
     async def occupied(self, instance: Instance) -> bool:
         """Whether anything accepts TCP on its client or peer port. Raises `Unavailable` if the
         host gives no answer at all (a refused connection is an answer)."""
-

@@ -8,14 +8,12 @@ of this machine and is never compared with another machine's clock.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from eco.core.sight import Sight, Unknown
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 Id: TypeAlias = str
 """An etcd member or cluster id: lower-case hex without padding."""
@@ -226,6 +224,8 @@ class Disk:
     last_index: int = 0
     damage: str = ""
     volume: str = ""
+    size: int = 0
+    """Bytes below `member/`; it grows while a snapshot from the leader comes in."""
 
 
 # ---------------------------------------------------------------- etcd
@@ -349,9 +349,14 @@ class Report:
     """The instance this agent, as the leader's, lets stop now."""
     waiting: bool = False
     """It holds no usable data and wants to join."""
+    progress: int = 0
+    """Anything that grows while a learner catches up: applied index plus bytes received."""
 
 
 # ---------------------------------------------------------------- the whole
+
+NOT_RUNNING = Unknown("etcd does not run")
+NOT_SERVED = Unknown("no peer serves")
 
 
 @dataclass(frozen=True)
@@ -368,9 +373,10 @@ class Intent:
 class Observation:
     """Everything looked at in one look, with the time in it.
 
-    `peers` holds every other listed instance by name. `probes` (asked only while there is no
-    charter) tells for each other listed instance whether anything answers on its client or peer
-    port. `mine` is my etcd's view; `theirs` is the newest generation's cluster as a serving peer
+    `instance` is me as last listed: it outlives the provider, so that its silence does not blind
+    a node whose job is to start its etcd. `peers` holds every other listed instance by name.
+    `probes` (asked only while there is no charter) tells for each listed instance, me too, whether
+    anything answers on its client or peer port. `mine` is my etcd's view; `theirs` is the newest generation's cluster as a serving peer
     shows it, fetched when my own etcd does not serve.
     """
 
@@ -381,8 +387,11 @@ class Observation:
     disk: Sight[Disk]
     process: Process
     registry: Sight[RegistryView]
+    instance: Instance | None = None
+    peer_url: str = ""
+    """My advertised peer URL."""
     peers: Mapping[str, Sight[Report]] = field(default_factory=dict)
     probes: Mapping[str, Sight[bool]] = field(default_factory=dict)
-    mine: Sight[Cluster] = Unknown("etcd does not run")
-    theirs: Sight[Cluster] = Unknown("no peer serves")
+    mine: Sight[Cluster] = NOT_RUNNING
+    theirs: Sight[Cluster] = NOT_SERVED
     intent: Intent = Intent()

@@ -1,0 +1,69 @@
+"""One turn of the decision: look in, decision out. Pure; the same input gives the same output."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from eco.core.decision import Decision, Memory, Situation
+from eco.core.lifecycle import classify
+from eco.core.memory import remember
+from eco.core.model import Observation, Presence
+from eco.core.sight import Unknown
+from eco.core.steps import Hold
+from eco.core.stopping import ticket
+from eco.core.vetting import vet
+from eco.core.view import Evidence, View
+
+if TYPE_CHECKING:
+    from eco.core.policy import Policy
+
+QUIET = frozenset({Situation.SERVING, Situation.PAUSED, Situation.ALIEN, Situation.CONTRADICTION})
+
+
+def tick(memory: Memory, o: Observation, policy: Policy) -> Decision:
+    """Name the situation, choose at most one step, and let the vetting refuse it."""
+    view = View(o)
+    remembered = remember(view, memory)
+    remembered = replace(remembered, ticket=ticket(view, remembered))
+    row, because = classify(view, remembered, policy)
+    if row.situation is not memory.situation:
+        remembered = replace(remembered, situation=row.situation, since=o.now)
+    step = row.choose(view, remembered, policy, because)
+    refusal = vet(step, o, remembered, policy)
+    refused = (f"{type(step).__name__} ({step.because}): {refusal}",) if refusal else ()
+    step = Hold(f"refused to {type(step).__name__}: {refusal}") if refusal else step
+    restless = row.situation not in QUIET or not isinstance(step, Hold) or bool(remembered.silent or view.learners)
+    return Decision(row.situation, step, remembered, refused, alarms(view), urgent=restless or bool(remembered.ticket))
+
+
+def alarms(view: View) -> tuple[str, ...]:
+    """What a human should know although no step follows from it, sorted."""
+    told: list[str] = []
+    if isinstance(view.o.group, Unknown):
+        told.append(f"the provider cannot be asked: {view.o.group.because}")
+    if isinstance(view.o.registry, Unknown):
+        told.append(f"the registry cannot be asked: {view.o.registry.because}")
+    if isinstance(view.o.disk, Unknown):
+        told.append(f"the data directory: {view.o.disk.because}")
+    told += [f"{name} is paused" for name, report in view.reports.items() if report.paused]
+    told += [alarm for alarm in (_denied_life(view), _regressed(view)) if alarm]
+    return tuple(sorted(told))
+
+
+def _denied_life(view: View) -> str:
+    """Life contradicts a statement that an instance is gone."""
+    if view.group is None or view.group.operated:
+        return ""
+    alive = [v.name for v in view.recorded.values() if view.evidence(v) is Evidence.ALIVE]
+    denied = sorted(name for name in alive if view.presence(name) is Presence.GONE)
+    return f"the provider says that {', '.join(denied)} is gone, but it is alive" if denied else ""
+
+
+def _regressed(view: View) -> str:
+    """The registry knows less than my stamp does."""
+    if view.registry is None or view.disk is None or not view.disk.stamp.registry_id:
+        return ""
+    numbers = {c.number for c in view.registry.charters}
+    behind = view.disk.stamp.generation and view.disk.stamp.generation not in numbers
+    return "the registry has lost charters that this node has seen" if behind else ""
