@@ -1,0 +1,110 @@
+"""Connections to addresses that somebody else wrote down.
+
+An IP address is dialled as it is. A name is looked up in a thread of its own: asyncio would use
+the threads in which the agent reads its disk, and a resolver that hangs would take them all and
+then hold up the agent's exit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections import Counter
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+CHUNK = 4096
+ATTEMPT = 0.3
+"""Seconds for each but the last of a name's addresses to accept."""
+
+LOOKUPS_PER_NAME = 4
+"""Threads that may hang on one name at a time."""
+
+_lookups: Counter[str] = Counter()
+_lookups_lock = threading.Lock()
+
+
+async def dial(
+    host: str, port: int, *, ssl: SSLContext | None = None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to a bare host name or IP address; the caller bounds the time.
+
+    Raises `OSError`: `ConnectionRefusedError` only when every address of the name refused.
+    """
+    *others, last = await addresses(host)
+    faults: list[OSError] = []
+    for address in others:
+        try:
+            async with asyncio.timeout(ATTEMPT):
+                return await _connect(address, host, port, ssl)
+        except OSError as fault:
+            faults.append(fault)
+    try:
+        return await _connect(last, host, port, ssl)
+    except ConnectionRefusedError as fault:
+        silent = next((f for f in faults if not isinstance(f, ConnectionRefusedError)), None)
+        if silent is None:
+            raise
+        raise OSError(f"an address of {host} does not answer") from fault
+
+
+async def _connect(
+    address: str, host: str, port: int, ssl: SSLContext | None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    name = host if ssl is not None else None
+    return await asyncio.open_connection(address, port, limit=CHUNK, ssl=ssl, server_hostname=name)
+
+
+async def addresses(host: str) -> tuple[str, ...]:
+    """Look up the IP addresses of `host`: at least one, in the resolver's order. Raises `OSError`."""
+    with suppress(socket.gaierror):
+        return _numeric(host)
+    with _lookups_lock:
+        if _lookups[host] >= LOOKUPS_PER_NAME:
+            raise OSError(f"the name {host} cannot be looked up: the resolver hangs")
+        _lookups[host] += 1
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[tuple[str, ...]] = loop.create_future()
+    threading.Thread(target=_look_up, args=(host, loop, outcome), name=f"look up {host}", daemon=True).start()
+    return await outcome
+
+
+def _numeric(host: str) -> tuple[str, ...]:
+    try:
+        return _getaddrinfo(host, socket.AI_NUMERICHOST)
+    except UnicodeError as fault:
+        raise OSError(f"{host!r} is no host name") from fault
+
+
+def _getaddrinfo(host: str, flags: int = 0) -> tuple[str, ...]:
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=flags)
+    return tuple(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+
+
+def _look_up(host: str, loop: asyncio.AbstractEventLoop, outcome: asyncio.Future[tuple[str, ...]]) -> None:
+    found: tuple[str, ...] = ()
+    fault: OSError | None = None
+    try:
+        found = _getaddrinfo(host)
+    except OSError as refusal:
+        fault = refusal
+    finally:
+        with _lookups_lock:
+            _lookups[host] -= 1
+            if not _lookups[host]:
+                del _lookups[host]
+    with suppress(RuntimeError):  # the loop has ended; nobody waits
+        loop.call_soon_threadsafe(_settle, outcome, found, fault)
+
+
+def _settle(outcome: asyncio.Future[tuple[str, ...]], found: tuple[str, ...], fault: OSError | None) -> None:
+    if outcome.done():
+        return
+    if fault is not None:
+        outcome.set_exception(fault)
+    else:
+        outcome.set_result(found)
