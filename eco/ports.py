@@ -13,7 +13,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from eco.core.model import Disk, Group, Id, Instance, Member, MemberStatus, Process, Report, Stamp
+    from eco.core.model import (
+        Charter,
+        Disk,
+        Group,
+        Id,
+        Instance,
+        Member,
+        MemberStatus,
+        Origin,
+        Process,
+        RegistryView,
+        Report,
+        Roster,
+        Stamp,
+        Voter,
+    )
     from eco.errors import Problem
 
 
@@ -84,6 +99,42 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Release what it holds; idempotent."""
+
+
+class Registry(Protocol):
+    """Charters and rosters, over any store. Raises `Unavailable`, `Refused`, `Corrupt`."""
+
+    async def look(self) -> RegistryView:
+        """All that it says."""
+
+    async def greet(self, incarnation: str, nonce: str) -> None:
+        """Write my nonce, for the others to read back; idempotent."""
+
+    async def found(  # noqa: PLR0913 - a charter has that many parts
+        self,
+        number: int,
+        *,
+        founders: tuple[Voter, ...],
+        token: str,
+        cluster_id: Id,
+        origin: Origin,
+        evidence: str,
+        owner: str,
+        nonce: str,
+    ) -> Charter:
+        """Create the owner object if absent, and the charter; returns the one that holds the number."""
+
+    async def write_roster(self, roster: Roster) -> Roster:
+        """Create the roster; returns the one that holds its number."""
+
+    async def confirm(self, roster: Roster) -> None:
+        """Confirm it; idempotent."""
+
+    async def beat(self, counter: int) -> None:
+        """Replace the `alive` counter."""
+
+    async def repair(self, registry_id: str, owner: str) -> None:
+        """Write the owner object anew, with the id that the stamps hold, when it is missing."""
 
 
 class EtcdApi(Protocol):

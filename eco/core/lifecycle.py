@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from eco.core import membership, seeding, situation, stopping
 from eco.core.decision import Memory, Situation
-from eco.core.model import Data, Running, Stopped
+from eco.core.model import Data, RegistryView, Running, Stopped
 from eco.core.policy import Policy
 from eco.core.steps import (
     AddSelf,
@@ -87,14 +87,23 @@ def _own(view: View) -> Step | None:
     mine, registry, disk = view.mine, view.registry, view.disk
     if mine is None or disk is None:
         return None
-    if registry is not None and not registry.charters:
+    if registry is not None and not _registered(view, registry):
         voters = tuple(sorted((view.record_of(m) for m in view.voters), key=lambda v: v.name))
-        return Adopt(mine.mine.cluster_id, voters, "this cluster serves and no charter names it: register it")
+        stamp, lost = disk.stamp, disk.stamp.generation > 0
+        why = "the registry has lost its charter: register it again" if lost else "no charter names it: register it"
+        because = f"this cluster serves, and {why}"
+        return Adopt(stamp.generation or 1, stamp.token, mine.mine.cluster_id, voters, because)
     charter = view.charter
     if charter is not None and not disk.stamp.generation and charter.cluster_id == mine.mine.cluster_id:
         because = f"my data is of generation {charter.number}: complete my stamp"
         return Enrol(charter.number, charter.token, mine.mine.member_id, mine.mine.cluster_id, because)
     return _address(view)
+
+
+def _registered(view: View, registry: RegistryView) -> bool:
+    """Whether the registry holds the charter of the generation that serves here."""
+    generation = view.disk.stamp.generation if view.disk else 0
+    return any(c.number >= max(generation, 1) for c in registry.charters)
 
 
 def _address(view: View) -> Step | None:

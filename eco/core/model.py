@@ -376,7 +376,8 @@ class Observation:
     `instance` is me as last listed: it outlives the provider, so that its silence does not blind
     a node whose job is to start its etcd. `peers` holds every other listed instance by name.
     `probes` (asked only while there is no charter) tells for each listed instance, me too, whether
-    anything answers on its client or peer port. `mine` is my etcd's view; `theirs` is the newest generation's cluster as a serving peer
+    anything answers on its client or peer port. `mine` is my etcd's view; `theirs` is the newest
+    generation's cluster as a serving peer
     shows it, fetched when my own etcd does not serve.
     """
 

@@ -133,8 +133,12 @@ class ConfirmRoster:
 
 @dataclass(frozen=True)
 class Adopt:
-    """Register a running cluster that no charter founded: owner, charter 1, its voters."""
+    """Register a running cluster that no charter names: owner, charter `number`, its voters.
 
+    `token` is "" but where a registry that has lost its charters is repaired from my stamp."""
+
+    number: int
+    token: str
     cluster_id: Id
     voters: tuple[Voter, ...]
     because: str

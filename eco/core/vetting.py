@@ -69,8 +69,7 @@ def vet(step: Step, o: Observation, memory: Memory, policy: Policy) -> str:  # n
             same = view.serving and {v.member_id for v in step.roster.voters} == {m.id for m in view.voters}
             return "" if same else "I5: etcd's voters are not those of the roster"
         case Adopt():
-            free = view.serving and view.registry is not None and not view.registry.charters
-            return "" if free else "I3: only a cluster that serves, under a registry without charter, is adopted"
+            return _adopt(step, view)
         case Enrol():
             ours = view.charter is not None and view.charter.cluster_id == step.cluster_id
             return "" if ours and view.serving else "I3: the charter is not of the cluster that serves here"
@@ -103,6 +102,15 @@ def _found(step: Found, view: View) -> str:  # noqa: C901 - the one act that mus
         return "I4: a founder does not report"
     if view.disk.data is not Data.ABSENT or view.holding is not Holding.EMPTY:
         return "I4: my own disk is not known to be empty"
+    return ""
+
+
+def _adopt(step: Adopt, view: View) -> str:
+    if not view.serving or view.registry is None or view.disk is None:
+        return "I3: only a cluster that serves is registered, in a registry that can be read"
+    mine = view.disk.stamp.generation or 1
+    if step.number != mine or any(c.number >= mine for c in view.registry.charters):
+        return "I3: the registry holds a charter of this generation, or of a newer one"
     return ""
 
 

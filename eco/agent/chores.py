@@ -1,0 +1,182 @@
+"""Chores: slow or periodic work beside the steps. None of them is ever waited for by the loop.
+
+The provider's watch, the pulse of my etcd, the leader's `alive` beat, my greeting in the registry,
+the last rosters in my stamp, the size of etcd's log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from eco.core.model import Data, Observation, Running
+from eco.core.sight import Known
+from eco.core.view import View
+from eco.errors import Corrupt, EcoError, Refused, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eco.agent.look import Looker
+    from eco.agent.world import World
+    from eco.core.model import Group
+
+log = logging.getLogger(__name__)
+
+BEAT = 60.0
+"""Seconds between two beats of `alive` (DESIGN section 9)."""
+PULSE = 1.0
+"""Seconds between two looks at my own etcd alone."""
+PROVIDER_DEADLINE = 10.0
+MOST_PATIENT = 60.0
+"""Seconds: the longest back-off of a provider that does not answer."""
+
+
+async def watch_provider(world: World, looker: Looker, wake: Callable[[], None]) -> None:
+    """Ask the provider at its own pace, for ever; wake the loop when its answer changes."""
+    failures = 0
+    while True:
+        before = looker.group
+        try:
+            async with asyncio.timeout(PROVIDER_DEADLINE):
+                looker.heard(await world.provider.look())
+            failures = 0
+        except TimeoutError:
+            failures += 1
+            looker.forget(f"no answer within {PROVIDER_DEADLINE:g} s")
+        except (Unavailable, Corrupt, Refused) as trouble:
+            failures += 1
+            looker.forget(str(trouble))
+        if looker.group != before:
+            _tell(before, looker)
+            wake()
+        back_off = min(world.provider.pace * 2 ** min(failures, 10), MOST_PATIENT) if failures else world.provider.pace
+        await asyncio.sleep(back_off * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
+
+
+def _tell(before: object, looker: Looker) -> None:
+    match looker.group:
+        case Known(group):
+            log.info("The provider lists %s; %d are desired.", _listed(group), group.desired)
+        case trouble if isinstance(before, Known):
+            log.warning("The provider cannot be asked: %s. Its last list is kept, nothing follows from it.", trouble)
+
+
+def _listed(group: Group) -> str:
+    return ", ".join(f"{i.name} ({i.presence.value})" for i in group.instances)
+
+
+@dataclass
+class Pulse:
+    """My own etcd, once a second: a change of leader, of role or of health wakes the loop at once,
+    and `/readyz` speaks of a linearizable read that is at most seconds old."""
+
+    world: World
+    looker: Looker
+    wake: Callable[[], None]
+    served_at: float | None = None
+    _last: tuple[str, bool, bool] | None = field(default=None, repr=False)
+
+    async def run(self) -> None:
+        """Beat for ever."""
+        while True:
+            await asyncio.sleep(PULSE)
+            if self.looker.instance is None or not isinstance(self.world.child.look(), Running):
+                self._last = None
+                continue
+            felt = await self._feel(self.world.client_url(self.looker.instance))
+            if felt[1]:
+                self.served_at = self.world.now()
+            if self._last is not None and felt != self._last:
+                self.wake()
+            self._last = felt
+
+    async def _feel(self, url: str) -> tuple[str, bool, bool]:
+        try:
+            status = await self.world.api.status((url,))
+            readable = not status.is_learner and await self.world.api.readable((url,))
+        except EcoError:
+            return ("", False, False)
+        return (status.leader, readable, status.is_learner)
+
+
+@dataclass
+class Records:
+    """What this node writes down beside its steps, after a look; one writing at a time."""
+
+    world: World
+    wake: Callable[[], None]
+    _greeted: str = field(default="", repr=False)
+    _beat_at: float | None = field(default=None, repr=False)
+    _writing: asyncio.Task[None] | None = field(default=None, repr=False)
+
+    def keep(self, o: Observation, tasks: asyncio.TaskGroup) -> None:
+        """Write what is due on the facts of `o`, in the background."""
+        if self._writing is None or self._writing.done():
+            self._remember_rosters(o)
+            self._writing = tasks.create_task(self._write(o))
+
+    def end(self) -> None:
+        """Abandon what is being written."""
+        if self._writing is not None:
+            self._writing.cancel()
+
+    async def _write(self, o: Observation) -> None:
+        """A greeting that cannot be written blocks a birth, and the birth's sentence says so."""
+        try:
+            async with asyncio.timeout(PROVIDER_DEADLINE):
+                await self._greet(o)
+                await self._beat(o)
+                await self._repair(o)
+        except TimeoutError:
+            log.warning("The registry does not answer: nothing was written down.")
+        except (Unavailable, Corrupt, Refused) as trouble:
+            log.warning("Not written down: %s", trouble)
+
+    async def _greet(self, o: Observation) -> None:
+        """Let the others read my nonce through the registry, before a birth."""
+        if not isinstance(o.disk, Known) or not isinstance(o.registry, Known):
+            return
+        stamp = o.disk.value.stamp
+        unborn = o.disk.value.data is Data.ABSENT and not stamp.started
+        if unborn and stamp.incarnation not in {self._greeted, *o.registry.value.greetings}:
+            await self.world.registry.greet(stamp.incarnation, stamp.nonce)
+            self._greeted = stamp.incarnation
+            self.wake()
+
+    async def _beat(self, o: Observation) -> None:
+        view = View(o)
+        if not view.leading or view.registry is None or view.charter is None:
+            return
+        if self._beat_at is None or o.now - self._beat_at >= BEAT:
+            await self.world.registry.beat((view.registry.alive or 0) + 1)
+            self._beat_at = o.now
+
+    async def _repair(self, o: Observation) -> None:
+        """A registry that lost its owner object gets it back, with the id that my stamp holds."""
+        view = View(o)
+        if not view.serving or view.registry is None or view.registry.registry_id or view.disk is None:
+            return
+        if view.registry.charters and view.disk.stamp.registry_id:
+            log.warning("The registry has lost its owner object: it is written again from my stamp.")
+            await self.world.registry.repair(
+                view.disk.stamp.registry_id, view.group.identity if view.group else view.registry.owner
+            )
+
+    def _remember_rosters(self, o: Observation) -> None:
+        """Keep the last rosters in my stamp, so that they never depend on the store alone."""
+        view = View(o)
+        if view.disk is None or not view.disk.stamped or view.registry is None or not view.disk.stamp.started:
+            return
+        if view.charter is None or view.charter.number != view.disk.stamp.generation:
+            return
+        confirmed = [at for at, roster in enumerate(view.rosters) if roster.confirmed]
+        last = view.rosters[confirmed[-1] :] if confirmed else view.rosters
+        if last != view.disk.stamp.rosters:
+            try:
+                self.world.data.stamp("rosters.stamp", replace(view.disk.stamp, rosters=last))
+            except Unavailable as trouble:
+                log.warning("The rosters could not be noted in the stamp: %s", trouble)

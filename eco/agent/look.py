@@ -1,0 +1,176 @@
+"""Look: ask every port at once, each with a deadline, and build one `Observation`.
+
+What does not answer in time is `Unknown`, with the reason. The provider is asked on its own
+slower schedule and its last answer is looked at here; who my peers are, and my own address,
+outlive its silence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from eco.core.model import (
+    NOT_RUNNING,
+    NOT_SERVED,
+    Cluster,
+    Data,
+    Disk,
+    Group,
+    Instance,
+    Observation,
+    RegistryView,
+    Report,
+    Running,
+)
+from eco.core.sight import Known, Sight, Unknown
+from eco.errors import EcoError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Mapping
+
+    from eco.agent.world import World
+    from eco.core.model import Id, Intent, Member, MemberStatus
+
+T = TypeVar("T")
+
+DEADLINE = 2.5
+"""Seconds that one port may take in an ordinary look."""
+HASTE = 0.25
+"""Seconds in the first look of a node that holds data: its etcd must not wait for anybody."""
+
+
+@dataclass
+class Looker:
+    """Looks at the world of one node. `group` and `instance` are kept by the provider's watch."""
+
+    world: World
+    group: Sight[Group] = Unknown("the provider has not answered yet")  # noqa: RUF009 - a frozen value
+    instance: Instance | None = None
+    known: tuple[Instance, ...] = ()
+    """The instances of the provider's last good answer."""
+
+    def heard(self, group: Group) -> None:
+        """Take in a good answer of the provider."""
+        self.group = Known(group)
+        self.known = group.instances
+        self.instance = next((i for i in group.instances if i.name == self.world.me), self.instance)
+
+    async def look(self, intent: Intent, deadline: float = DEADLINE) -> Observation:
+        """One look. Never raises but for cancellation."""
+        running = isinstance(self.world.child.look(), Running)
+        disk = self.look_at_disk()
+        others = tuple(i for i in self.known if i.name != self.world.me)
+        asked = {i.name: asyncio.ensure_future(_sight(self.world.peers.ask(i), deadline)) for i in others}
+        registry, mine, _ = await asyncio.gather(
+            _sight(self.world.registry.look(), deadline),
+            self._mine(deadline) if running else _instead(NOT_RUNNING),
+            asyncio.gather(*asked.values()),
+        )
+        peers: dict[str, Sight[Report]] = {name: task.result() for name, task in asked.items()}
+        serves = isinstance(mine, Known) and mine.value.readable
+        theirs, probes = await asyncio.gather(
+            _instead(NOT_SERVED) if serves else self._theirs(peers, deadline),
+            self._probes(disk, registry, deadline),
+        )
+        return Observation(
+            now=self.world.now(),
+            me=self.world.me,
+            cluster=self.world.cluster,
+            group=self.group,
+            disk=disk,
+            process=self.world.child.look(),
+            registry=registry,
+            instance=self.instance,
+            peer_url=self.world.peer_url(self.instance) if self.instance else "",
+            peers=peers,
+            probes=probes,
+            mine=mine,
+            theirs=theirs,
+            intent=intent,
+        )
+
+    def look_at_disk(self) -> Sight[Disk]:
+        """The data directory now; cheap when nothing has changed."""
+        try:
+            return Known(self.world.data.look(running=isinstance(self.world.child.look(), Running)))
+        except EcoError as trouble:
+            return Unknown(str(trouble))
+
+    async def _mine(self, deadline: float) -> Sight[Cluster]:
+        if self.instance is None:
+            return Unknown("my own address is not known")
+        sight = await _sight(self._cluster((self.world.client_url(self.instance),)), deadline)
+        if isinstance(sight, Known):
+            self.world.child.served()
+        return sight
+
+    async def _cluster(self, urls: tuple[str, ...]) -> Cluster:
+        """The cluster as the member behind `urls` shows it. A learner lists no members."""
+        api = self.world.api
+        mine, readable = await asyncio.gather(api.status(urls), api.readable(urls))
+        if mine.is_learner:
+            return Cluster(mine, (), readable=False)
+        members = await api.members(urls, linearizable=False)
+        statuses = await self._statuses(members, mine.member_id)
+        return Cluster(mine, members, readable=readable, statuses=statuses)
+
+    async def _statuses(self, members: tuple[Member, ...], but: Id) -> dict[Id, Sight[MemberStatus]]:
+        others = [m for m in members if m.id != but]
+        sights = await asyncio.gather(*(self._status(m) for m in others))
+        return {member.id: sight for member, sight in zip(others, sights, strict=True)}
+
+    async def _status(self, member: Member) -> Sight[MemberStatus]:
+        """A member's own answer, at the URLs it published, or at its instance's when it has not."""
+        urls = member.client_urls or tuple(
+            self.world.client_url(i) for i in self.known if self.world.peer_url(i) in member.peer_urls
+        )
+        if not urls:
+            return Unknown("it has not published a client URL")
+        sight = await _sight(self.world.api.status(urls), 1.0)
+        if isinstance(sight, Known) and sight.value.member_id != member.id:
+            return Unknown(f"member {sight.value.member_id} answers at its client URL")
+        return sight
+
+    async def _theirs(self, peers: Mapping[str, Sight[Report]], deadline: float) -> Sight[Cluster]:
+        """The newest generation that a peer serves, as that peer's etcd shows it."""
+        reports = [sight.value for sight in peers.values() if isinstance(sight, Known)]
+        serving = sorted((r for r in reports if r.serving and not r.is_learner), key=lambda r: -r.generation)
+        trouble = NOT_SERVED
+        for report in serving:
+            instance = next(i for i in self.known if i.name == report.name)
+            sight = await _sight(self._cluster((self.world.client_url(instance),)), deadline)
+            if isinstance(sight, Known) and sight.value.readable:
+                return sight
+            trouble = sight if isinstance(sight, Unknown) else Unknown(f"{report.name} serves no linearizable read")
+        return trouble
+
+    async def _probes(
+        self, disk: Sight[Disk], registry: Sight[RegistryView], deadline: float
+    ) -> dict[str, Sight[bool]]:
+        """Whether anything answers on the etcd ports of the group; asked only before a birth."""
+        empty = isinstance(disk, Known) and disk.value.data is Data.ABSENT
+        unlived = isinstance(registry, Known) and not registry.value.rosters and registry.value.alive is None
+        if not empty or not unlived or isinstance(self.world.child.look(), Running):
+            return {}
+        sights = await asyncio.gather(*(_sight(self.world.peers.occupied(i), deadline) for i in self.known))
+        return {i.name: sight for i, sight in zip(self.known, sights, strict=True)}
+
+    def forget(self, because: str) -> None:
+        """The provider did not answer: what it said counts no more, where its instances are does."""
+        self.group = Unknown(because)
+
+
+async def _instead(sight: Unknown) -> Unknown:
+    return sight
+
+
+async def _sight(question: Awaitable[T], deadline: float) -> Sight[T]:
+    try:
+        async with asyncio.timeout(deadline):
+            return Known(await question)
+    except TimeoutError:
+        return Unknown(f"no answer within {deadline:g} s")
+    except EcoError as trouble:
+        return Unknown(str(trouble))

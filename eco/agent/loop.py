@@ -1,0 +1,213 @@
+"""The loop: look, decide, act, show, for ever, and at once when something happens.
+
+One step at a time. While anything is in flight or unhealthy it turns every quarter of a second,
+in quiet every `check-interval`; a child's exit, a change of leader, a peer that asks, the provider
+or a signal wakes it. Before an irreversible effect the world is looked at once more, and a plan
+that grew old on the way (a paused agent) is dropped: age counts on CLOCK_BOOTTIME.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from eco.agent.act import IRREVERSIBLE, Actor
+from eco.agent.chores import Pulse, Records, watch_provider
+from eco.agent.look import DEADLINE, HASTE, Looker
+from eco.core.decision import Decision, Memory, Situation
+from eco.core.model import Data, Intent, Observation, Running
+from eco.core.sight import Known
+from eco.core.steps import Hold, Stop
+from eco.core.tick import tick
+from eco.errors import Corrupt, Refused, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eco.agent.journal import Journal
+    from eco.agent.world import World
+    from eco.core.policy import Policy
+
+log = logging.getLogger(__name__)
+
+RESTLESS = 0.25
+"""Seconds between looks while anything is in flight or unhealthy."""
+CALM = 0.05
+"""Seconds: the least time between two looks, whoever wakes the loop."""
+PLAN_AGE = 10.0
+"""Seconds after which a plan is too old to be acted upon."""
+MOST_PATIENT = 5.0
+"""Seconds: the longest wait after steps that failed."""
+FIRST_WAIT = 1.0
+"""Seconds to wait at the start for the provider's first answer."""
+
+
+@dataclass
+class Loop:
+    """One agent's life. `show` publishes a decision; `intent` is what people asked."""
+
+    world: World
+    policy: Policy
+    journal: Journal
+    check_interval: float
+    show: Callable[[Observation, Decision, float], None]
+    intent: Intent = Intent()  # noqa: RUF009 - a frozen value
+    memory: Memory = field(default_factory=Memory)
+    hurried: bool = False
+    """Asked twice to stop: etcd is stopped now, whatever follows."""
+
+    def __post_init__(self) -> None:
+        self.looker = Looker(self.world)
+        self.actor = Actor(self.world)
+        self.pulse = Pulse(self.world, self.looker, self.wake)
+        self.records = Records(self.world, self.wake)
+        self.decision: Decision | None = None
+        self._woken = asyncio.Event()
+        self._failures = 0
+        self._told = ""
+
+    def wake(self) -> None:
+        """Look now instead of later."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Turn until a step ends the agent."""
+        async with asyncio.TaskGroup() as tasks:
+            watch = tasks.create_task(watch_provider(self.world, self.looker, self.wake))
+            pulse = tasks.create_task(self.pulse.run())
+            try:
+                await self._first_answer()
+                while not await self._turn(tasks):
+                    await self._pause()
+            finally:
+                watch.cancel()
+                pulse.cancel()
+                self.records.end()
+
+    async def _first_answer(self) -> None:
+        """Give the provider a moment, so that the first look knows my address."""
+        if self.looker.instance is not None:
+            return
+        try:
+            async with asyncio.timeout(FIRST_WAIT):
+                await self._woken.wait()
+        except TimeoutError:
+            log.warning("The provider has not answered yet; going on without it.")
+
+    async def _turn(self, tasks: asyncio.TaskGroup) -> bool:
+        """One look, one decision, at most one step. True when the agent is to end."""
+        if self.hurried:
+            await self.world.child.stop(grace=2.0)
+            return True
+        self._woken.clear()
+        began = self.world.now()
+        o = await self.looker.look(self.intent, self._deadline())
+        decision = self._decide(o)
+        self.show(o, decision, self.world.now() - began)
+        self.records.keep(o, tasks)
+        if isinstance(decision.step, Hold):
+            self.journal.waited(decision, o, self.world.wall())
+            self._failures = 0
+            return False
+        return await self._take(decision, o)
+
+    def _deadline(self) -> float:
+        """The first look of a node that holds data is a short one."""
+        disk = self.looker.look_at_disk()
+        data = isinstance(disk, Known) and disk.value.data is Data.PRESENT
+        hasty = self.decision is None and data and not isinstance(self.world.child.look(), Running)
+        return HASTE if hasty else DEADLINE
+
+    def _decide(self, o: Observation) -> Decision:
+        before = self.decision
+        self.decision = tick(self.memory, o, self.policy)
+        self.memory = self.decision.memory
+        gist = f"{self.decision.situation.value}: {self.decision.because}"
+        if before is None or before.situation is not self.decision.situation or _gist(gist) != _gist(self._told):
+            self._told = gist
+            log.info("%s", gist, extra={"event": "decision", "situation": self.decision.situation.value})
+        for refusal in self.decision.refused if before is None or before.refused != self.decision.refused else ():
+            log.warning("Refused: %s", refusal, extra={"event": "refused"})
+        for alarm in self.decision.alarms if before is None or before.alarms != self.decision.alarms else ():
+            log.warning("Alarm: %s", alarm, extra={"event": "alarm"})
+        return self.decision
+
+    async def _take(self, decision: Decision, o: Observation) -> bool:
+        """Take the step; when it cannot be undone, only if a second look leads to the same one."""
+        if isinstance(decision.step, IRREVERSIBLE):
+            o = await self.looker.look(self.intent)
+            again = tick(self.memory, o, self.policy)
+            if _kind(again) != _kind(decision):
+                self.journal.write(decision, o, self.world.wall(), f"dropped: now {again.because}", facts=True)
+                return False
+            decision = again
+        age = self.world.now() - o.now
+        if age > PLAN_AGE:
+            self.journal.write(decision, o, self.world.wall(), f"dropped: the plan is {age:.0f} s old", facts=True)
+            return False
+        self.journal.write(decision, o, self.world.wall(), "begins", facts=True)
+        outcome = await self._act(decision, o)
+        self.journal.write(decision, o, self.world.wall(), outcome, facts=False)
+        return isinstance(decision.step, Stop) and decision.step.then_exit and outcome.startswith("done")
+
+    async def _act(self, decision: Decision, o: Observation) -> str:
+        kind = type(decision.step).__name__
+        try:
+            result = await self.actor.act(decision.step, o)
+        except TimeoutError:
+            result = "no answer in time"
+        except (Unavailable, Refused, Corrupt) as trouble:
+            result = str(trouble)
+        else:
+            log.info("%s: %s.", kind, result, extra={"event": "step"})
+            self._failures = 0
+            self.wake()
+            return f"done: {result}"
+        self._failures += 1
+        log.warning("%s failed: %s.", kind, result.rstrip("."), extra={"event": "step.failed"})
+        return f"failed: {result}"
+
+    async def _pause(self) -> None:
+        """Wait for the next turn, or for something to happen."""
+        restless = self.decision is None or self.decision.urgent or self._failures > 0
+        wait = RESTLESS * 2 ** min(self._failures, 6) if restless else self.check_interval
+        try:
+            async with asyncio.timeout(min(wait, MOST_PATIENT) if restless else wait):
+                await self._woken.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(CALM)
+
+    # ------------------------------------------------------------ what people ask
+
+    def ask_to_stop(self) -> None:
+        """SIGTERM or SIGINT; asked twice, etcd is stopped at once."""
+        if self.intent.stopping_since is not None:
+            self.hurried = True
+        else:
+            self.intent = replace(self.intent, stopping_since=self.world.now())
+        self.wake()
+
+    def ask_to_leave(self) -> str:
+        """`eco leave`: give up membership, then end."""
+        if self.decision is not None and self.decision.situation is Situation.LEAVING:
+            return "this node is leaving already"
+        self.intent = replace(self.intent, leaving_since=self.world.now())
+        self.wake()
+        return "this node hands over, waits to be removed, and ends"
+
+    def set_paused(self, *, paused: bool) -> None:
+        """The maintenance flag."""
+        self.intent = replace(self.intent, paused=paused)
+        self.wake()
+
+
+def _kind(decision: Decision) -> object:
+    """A step without its sentence: seconds pass between two looks."""
+    return replace(decision.step, because="")
+
+
+def _gist(sentence: str) -> str:
+    return "".join(c for c in sentence if not c.isdigit())
