@@ -11,6 +11,7 @@ file, the data directory's documented names, and etcd.
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import os
@@ -21,10 +22,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import yaml
@@ -35,7 +34,8 @@ from tests.e2e.patience import eventually
 from tests.e2e.processes import AddressBlock, etcd_binary, etcd_of, is_alive, is_stopped, naming, send
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
 STATUS_PORT = 2378
 UNHEALTHY_TTL = 8
@@ -260,9 +260,27 @@ class Node:
         send(pid, signal.SIGCONT)
         self.timeline.note(f"{self.name}: etcd {pid} goes on")
 
-    def member_id(self) -> str:
-        """The id of the member that answers at this node."""
-        return self.etcd.standing().member_id
+    def is_serving(self) -> bool:
+        """Whether a linearizable read through this node's etcd succeeds."""
+        try:
+            self.etcd.get("any")
+        except NoAnswerError:
+            return False
+        return True
+
+    def serves(self, within: float) -> None:
+        """Wait until linearizable reads through this node succeed."""
+        eventually(self.is_serving, within, f"{self.name} serves", explain=self.tail)
+
+    def shows(self, situation: str, within: float) -> str:
+        """Wait until the agent shows this situation; the sentence it gives for it."""
+        eventually(lambda: self.situation == situation, within, f"{self.name} shows {situation}", explain=self.tail)
+        return self.because
+
+    def says(self, pattern: str, within: float) -> None:
+        """Wait until the agent has said something like this to humans."""
+        sentence = re.compile(pattern, re.IGNORECASE)
+        eventually(lambda: sentence.search(self.said()), within, f"{self.name} says {pattern!r}", explain=self.said)
 
     # ------------------------------------------------------------ what it shows
 
@@ -307,7 +325,7 @@ class Node:
 
     def logs(self) -> list[Path]:
         """Every log that its agent or its etcd may have written."""
-        return [self.log, *sorted(self.home.glob("data/eco/**/*.log"))]
+        return [*sorted(self.home.glob("*.log")), *sorted(self.home.glob("data/eco/**/*.log"))]
 
     # ------------------------------------------------------------ its disk
 
@@ -320,6 +338,15 @@ class Node:
         """Delete etcd's part of the data directory; the stamp survives."""
         shutil.rmtree(self.data / "member")
         self.timeline.note(f"{self.name}: member/ is deleted")
+
+
+def fingerprint(directory: Path) -> dict[str, str]:
+    """The contents of every file below it: relative path to hash."""
+    return {
+        str(file.relative_to(directory)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(directory.rglob("*"))
+        if file.is_file()
+    }
 
 
 def pause(pid: int) -> None:
@@ -481,9 +508,34 @@ class Fleet:
         self.timeline.note(f"healthy: {', '.join(wanted)}")
         return self.members()
 
+    def ids(self) -> dict[str, str]:
+        """Member ids by name."""
+        return {member.name: member.id for member in self.members()}
+
+    def rosters(self) -> list[dict[str, Any]]:
+        """Every roster in the store, in the order of generation and number."""
+        files = sorted(self.store.rglob("rosters/*/*.json"))
+        return [json.loads(file.read_text()) for file in files if not file.name.endswith(".confirmed.json")]
+
     def charters(self) -> list[dict[str, Any]]:
         """Every charter in the store, by number."""
         return [json.loads(file.read_text()) for file in sorted(self.store.rglob("charters/*.json"))]
+
+    def lose_store(self) -> None:
+        """The store cannot be reached: a file stands where its directory was."""
+        self.store.rename(self._store_away)
+        self.store.touch()
+        self.timeline.note("the store is lost")
+
+    def find_store(self) -> None:
+        """The store is back as it was."""
+        self.store.unlink()
+        self._store_away.rename(self.store)
+        self.timeline.note("the store is back")
+
+    @property
+    def _store_away(self) -> Path:
+        return self.directory / "store-away"
 
     def picture(self) -> str:
         """One line per node and one for the members: the world for a failing test."""

@@ -7,7 +7,6 @@ import signal
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.e2e.gateway import Etcd, NoAnswerError
@@ -16,6 +15,7 @@ from tests.e2e.processes import etcd_binary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 
 def ports_of(address: str) -> tuple[str, str, str]:
