@@ -1,4 +1,4 @@
-"""JSON in and out for the values of the core: stamps, charters, rosters, reports, journal lines.
+"""JSON in and out for the values of the core: stamps, charters, rosters, reports.
 
 Everything read from a disk, a store or a peer is hostile until parsed here: size bounded by the
 caller, types and enums checked strictly, unknown fields ignored (a newer agent may have written
@@ -8,10 +8,9 @@ them), a newer `version` refused.
 from __future__ import annotations
 
 import json
-from functools import cache
 from typing import Any, TypeVar, cast
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+import msgspec
 
 from eco.errors import Corrupt
 
@@ -21,34 +20,26 @@ VERSION = 1
 """Of every JSON document we write; one written with a higher number is not interpreted."""
 
 
-@cache
-def _adapter(kind: type[T]) -> TypeAdapter[T]:
-    with_config(ConfigDict(extra="ignore", strict=False))(kind)
-    return TypeAdapter(kind)
+class _Versioned(msgspec.Struct):
+    version: int = VERSION
 
 
 def parse(kind: type[T], raw: bytes, what: str) -> T:
     """`raw` as a `kind` (a frozen dataclass). Raises `Corrupt`, naming `what` and the first fault."""
     try:
-        document = json.loads(raw)
-    except (ValueError, RecursionError) as fault:
+        version = msgspec.json.decode(raw, type=_Versioned).version
+        if version > VERSION:
+            raise Corrupt(f"{what} has format version {version}; this eco reads up to {VERSION}: upgrade it")
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.ValidationError as fault:
+        raise Corrupt(f"{what} is malformed: {fault}") from fault
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
         raise Corrupt(f"{what} is not JSON: {fault}") from fault
-    if not isinstance(document, dict):
-        raise Corrupt(f"{what} is not a JSON object")
-    version = document.get("version", VERSION)
-    if not isinstance(version, int) or version > VERSION:
-        raise Corrupt(f"{what} has format version {version!r}; this eco reads up to {VERSION}: upgrade it")
-    try:
-        return cast("T", _adapter(kind).validate_python(document))
-    except ValidationError as fault:
-        first = fault.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "it"
-        raise Corrupt(f"{what} is malformed: {where}: {first['msg']}") from fault
 
 
 def plain(value: object) -> dict[str, Any]:
     """`value` (a frozen dataclass) as JSON types."""
-    return cast("dict[str, Any]", _adapter(type(value)).dump_python(value, mode="json"))
+    return cast("dict[str, Any]", msgspec.to_builtins(value))
 
 
 def dump(value: object) -> bytes:
