@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.gateway import NoAnswerError
-from tests.e2e.harness import CONFIG_EXIT, fingerprint
+from tests.e2e.harness import CONFIG_EXIT, environment, fingerprint
 from tests.e2e.patience import eventually
 from tests.e2e.processes import cpu_seconds
 
@@ -194,19 +194,14 @@ def without_etcd(fleet: Fleet, binary: Path) -> Node:
     """A node whose configuration names this etcd, and whose machine has no other."""
     node = fleet["a"]
     node.extra = {"etcd": {"binary": str(binary)}}
-    node.env = {
-        **node.env,
-        "PATH": "/usr/bin:/bin",
-        "HOME": str(fleet.directory),
-        "XDG_CACHE_HOME": str(fleet.directory),
-    }
+    home = str(fleet.directory)
+    node.env = {**node.env, "PATH": "/usr/bin:/bin", "HOME": home, "XDG_CACHE_HOME": home}
     fleet.configure(node)
     return node
 
 
 def repaired(fleet: Fleet, node: Node) -> None:
-    kept, node.extra = node.env["PATH"], {}
-    node.env = {**node.env, "PATH": f"{os.environ.get('ECO_ETCD_BIN_DIR', '')}{os.pathsep}{os.environ['PATH']}:{kept}"}
+    node.extra, node.env = {}, environment()
     fleet.configure(node)
     recovers(fleet)
 
