@@ -208,8 +208,11 @@ class DataDirectory(Protocol):
 class Peers(Protocol):
     """Other agents."""
 
-    async def ask(self, instance: Instance) -> Report:
-        """Its report. Raises `Unavailable` (nobody there, too late), `Corrupt` (not a report)."""
+    async def ask(self, instance: Instance, *, urgent: bool) -> Report:
+        """Its report; an `urgent` question makes it look at the world at once.
+
+        Raises `Unavailable` (nobody there, too late), `Corrupt` (not a report).
+        """
 
     async def occupied(self, instance: Instance) -> bool:
         """Whether anything accepts TCP on its client or peer port. Raises `Unavailable` if the

@@ -54,15 +54,25 @@ class Looker:
     def heard(self, group: Group) -> None:
         """Take in a good answer of the provider."""
         self.group = Known(group)
-        self.known = group.instances
-        self.instance = next((i for i in group.instances if i.name == self.world.me), self.instance)
+        self.remembered(group.instances)
 
-    async def look(self, intent: Intent, deadline: float = DEADLINE) -> Observation:
-        """One look. Never raises but for cancellation."""
+    def forget(self, because: str) -> None:
+        """The provider did not answer: what it said counts no more, where its instances are does."""
+        self.group = Unknown(because)
+
+    def remembered(self, instances: tuple[Instance, ...]) -> None:
+        """Where the instances of the last good answer are."""
+        self.known = instances
+        self.instance = next((i for i in instances if i.name == self.world.me), self.instance)
+
+    async def look(self, intent: Intent, deadline: float = DEADLINE, *, urgent: bool = True) -> Observation:
+        """One look; an `urgent` one makes the peers that are asked look, too. Never raises."""
         running = isinstance(self.world.child.look(), Running)
         disk = self.look_at_disk()
         others = tuple(i for i in self.known if i.name != self.world.me)
-        asked = {i.name: asyncio.ensure_future(_sight(self.world.peers.ask(i), deadline)) for i in others}
+        asked = {
+            i.name: asyncio.ensure_future(_sight(self.world.peers.ask(i, urgent=urgent), deadline)) for i in others
+        }
         registry, mine, _ = await asyncio.gather(
             _sight(self.world.registry.look(), deadline),
             self._mine(deadline) if running else _instead(NOT_RUNNING),
@@ -156,10 +166,6 @@ class Looker:
             return {}
         sights = await asyncio.gather(*(_sight(self.world.peers.occupied(i), deadline) for i in self.known))
         return {i.name: sight for i, sight in zip(self.known, sights, strict=True)}
-
-    def forget(self, because: str) -> None:
-        """The provider did not answer: what it said counts no more, where its instances are does."""
-        self.group = Unknown(because)
 
 
 async def _instead(sight: Unknown) -> Unknown:

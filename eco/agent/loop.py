@@ -66,11 +66,20 @@ class Loop:
         self.decision: Decision | None = None
         self._woken = asyncio.Event()
         self._failures = 0
+        self._looked_at = 0.0
         self._told = ""
 
     def wake(self) -> None:
         """Look now instead of later."""
         self._woken.set()
+
+    def peer_asked(self) -> None:
+        """A peer in need asks for my report: look, unless that was just done."""
+        if self.world.now() - self._looked_at > RESTLESS:
+            self.wake()
+
+    def _restless(self) -> bool:
+        return self.decision is None or self.decision.urgent or self._failures > 0
 
     async def run(self) -> None:
         """Turn until a step ends the agent."""
@@ -103,7 +112,10 @@ class Loop:
             return True
         self._woken.clear()
         began = self.world.now()
-        o = await self.looker.look(self.intent, self._deadline())
+        self._looked_at = began
+        o = await self.looker.look(self.intent, self._deadline(), urgent=self._restless())
+        if isinstance(o.mine, Known) and o.mine.value.readable:
+            self.pulse.served_at = o.now
         decision = self._decide(o)
         self.show(o, decision, self.world.now() - began)
         self.records.keep(o, tasks)
@@ -171,7 +183,7 @@ class Loop:
 
     async def _pause(self) -> None:
         """Wait for the next turn, or for something to happen."""
-        restless = self.decision is None or self.decision.urgent or self._failures > 0
+        restless = self._restless()
         wait = RESTLESS * 2 ** min(self._failures, 6) if restless else self.check_interval
         try:
             async with asyncio.timeout(min(wait, MOST_PATIENT) if restless else wait):
