@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.harness import Fleet
-from tests.e2e.processes import AddressBlock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -37,14 +36,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 def has_failed(request: pytest.FixtureRequest) -> bool:
     return bool(request.node.stash.get(FAILED, False))
-
-
-@pytest.fixture
-def addresses() -> Iterator[AddressBlock]:
-    """Loopback addresses for tests that start something else than a fleet."""
-    block = AddressBlock.reserve()
-    yield block
-    block.close()
 
 
 @pytest.fixture

@@ -31,7 +31,8 @@ import yaml
 from tests.e2e.gateway import Etcd, Listed, NoAnswerError
 from tests.e2e.ledger import Ledger
 from tests.e2e.patience import eventually
-from tests.e2e.processes import AddressBlock, etcd_binary, etcd_of, is_alive, is_stopped, naming, send
+from tests.e2e.processes import etcd_binary, etcd_of, is_alive, is_stopped, naming, send
+from tests.support import Addresses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -371,13 +372,12 @@ class Fleet:
         self.directory = directory
         self.store = directory / "store"
         self.store.mkdir(parents=True)
-        self.block = AddressBlock.reserve()
+        self.loopback = Addresses()
         self.timeline = Timeline()
         self.group = Group(directory / "groups", self.timeline)
         self.nodes: dict[str, Node] = {}
         self.expected_panics: list[re.Pattern[str]] = []
         self.ledger = Ledger(directory / "ledger", ())
-        self._numbers = iter(range(1, 250))
         self._closing = threading.Event()
         self._supervisor = threading.Thread(target=self._supervise, daemon=True)
         for name in names:
@@ -416,7 +416,7 @@ class Fleet:
 
     def fresh_address(self) -> str:
         """A loopback address that no node of this fleet has had."""
-        return self.block.address(next(self._numbers))
+        return self.loopback.fresh().host
 
     def configure(self, node: Node) -> None:
         """Write the node's configuration."""
@@ -442,6 +442,10 @@ class Fleet:
         self.ledger.know(node.address)
         self.group.publish()
         return node.address
+
+    @property
+    def addresses(self) -> list[str]:
+        return [node.address for node in self.nodes.values()]
 
     def load(self) -> Ledger:
         """Start the load, and wait until it is heavy enough to mean something."""
@@ -476,9 +480,7 @@ class Fleet:
                         return node
             return None
 
-        found = eventually(find, 10, "somebody leads", explain=self.picture)
-        assert found is not None
-        return found
+        return eventually(find, 10, "somebody leads", explain=self.picture)
 
     def followers(self) -> list[Node]:
         """The members that do not lead."""
@@ -562,7 +564,7 @@ class Fleet:
         for pid in naming(self.directory):
             send(pid, signal.SIGKILL)
         eventually(lambda: not naming(self.directory), 10, "no process is left behind")
-        self.block.close()
+        self.loopback.close()
 
     def forget(self) -> None:
         """Give back the disk space."""

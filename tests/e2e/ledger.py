@@ -271,7 +271,7 @@ class Ledger:
             puts = self.refresh().puts[-20 * int(self.rate) :]
             return next((put.ended for put in puts if put.begun > since), None)
 
-        return eventually(first, within, "a write is acknowledged again") or 0.0
+        return eventually(first, within, "a write is acknowledged again")
 
     def longest_gap(self, since: float, until: float | None = None) -> float:
         """The longest time without an acknowledgement since then, in seconds."""

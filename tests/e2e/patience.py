@@ -18,7 +18,9 @@ class TooLateError(AssertionError):
     """The condition did not come true before its deadline."""
 
 
-def eventually(condition: Callable[[], T], within: float, what: str, *, explain: Callable[[], str] | None = None) -> T:
+def eventually(
+    condition: Callable[[], T | None], within: float, what: str, *, explain: Callable[[], str] | None = None
+) -> T:
     """The first truthy value of `condition`, asked until `within` seconds have passed.
 
     Raises `TooLateError`, naming `what` and, where given, what `explain` says of the world then.

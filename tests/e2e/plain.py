@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tests.e2e.gateway import Etcd, NoAnswerError
 from tests.e2e.patience import eventually
-from tests.e2e.processes import etcd_binary
+from tests.e2e.processes import etcd_binary, etcd_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,6 +72,14 @@ class PlainEtcd:
         argv += [f"--initial-cluster={pairs}", "--initial-cluster-token=plain"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
+
+    def command(self) -> list[str]:
+        """The command that starts it on data that it has."""
+        return [str(etcd_binary()), *flags(self.name, self.address, self.data)]
+
+    def etcd_pid(self) -> int | None:
+        """Its process, whoever started it."""
+        return etcd_of(self.data)
 
     def is_serving(self) -> bool:
         """Whether a linearizable read succeeds."""

@@ -1,8 +1,7 @@
-"""Processes and loopback addresses that belong to one test, and to nobody else.
+"""Processes that belong to one test, and to nobody else.
 
 A process is only ever ended by its pid, and only if its command line names the test's own
-directory: several suites may run on this machine. A block of loopback addresses is held by a
-listening socket, so that the kernel gives it back when the holder dies, however it dies.
+directory: several suites may run on this machine.
 """
 
 from __future__ import annotations
@@ -10,11 +9,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +20,6 @@ if TYPE_CHECKING:
 
 PROC = Path("/proc")
 TICKS = os.sysconf("SC_CLK_TCK")
-_BLOCKS = [f"127.{second}.{third}" for second in (90, 91) for third in range(1, 255)]
-_HOLDING_PORT = 2377
 
 
 def etcd_binary() -> Path:
@@ -36,35 +31,6 @@ def etcd_binary() -> Path:
     told = subprocess.run([sys.executable, "-m", "eco.cli", "etcd", "path"], capture_output=True, text=True, check=True)
     path = Path(told.stdout.strip().splitlines()[-1])
     return path / "etcd" if path.is_dir() else path
-
-
-@dataclass
-class AddressBlock:
-    """Addresses `<prefix>.1` to `<prefix>.250`, exclusively ours while this object is open."""
-
-    prefix: str
-    _holder: socket.socket = field(repr=False)
-
-    @classmethod
-    def reserve(cls) -> AddressBlock:
-        """The first free block. Raises `RuntimeError` when every one is taken."""
-        for prefix in _BLOCKS:
-            holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            try:
-                holder.bind((f"{prefix}.254", _HOLDING_PORT))
-                holder.listen(1)
-            except OSError:
-                holder.close()
-                continue
-            return cls(prefix, holder)
-        raise RuntimeError("every block of loopback addresses is taken")
-
-    def address(self, number: int) -> str:
-        """The block's address with this last octet."""
-        return f"{self.prefix}.{number}"
-
-    def close(self) -> None:
-        self._holder.close()
 
 
 def _field(pid: int, number: int) -> str | None:
@@ -96,6 +62,11 @@ def resident_bytes(pid: int) -> int:
     """Its resident set; 0 when it is gone."""
     pages = _field(pid, 24)
     return int(pages) * os.sysconf("SC_PAGE_SIZE") if pages is not None else 0
+
+
+def started_at(pid: int) -> float:
+    """When it began, in seconds since boot, to a clock tick; 0 when it is gone."""
+    return int(_field(pid, 22) or 0) / TICKS
 
 
 def command_line(pid: int) -> list[str]:

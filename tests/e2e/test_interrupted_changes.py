@@ -36,7 +36,6 @@ def begin_to_rejoin(fleet: Fleet) -> tuple[Node, str]:
     node.wipe()
     node.revive()
     learner = eventually(lambda: learner_of(fleet, node), 30, "the learner is listed", explain=fleet.picture)
-    assert learner is not None
     return node, learner
 
 

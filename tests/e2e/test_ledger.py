@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.e2e.processes import AddressBlock
+    from tests.support import Addresses
 
 
 @pytest.fixture
-def plain(tmp_path: Path, addresses: AddressBlock) -> Iterator[Callable[[str], PlainEtcd]]:
+def plain(tmp_path: Path, addresses: Addresses) -> Iterator[Callable[[str], PlainEtcd]]:
     """Single plain etcds, each with an address of its own."""
     made: list[PlainEtcd] = []
 
     def make(name: str) -> PlainEtcd:
-        node = PlainEtcd(name, addresses.address(len(made) + 1), tmp_path / name)
+        node = PlainEtcd(name, addresses.fresh().host, tmp_path / name)
         made.append(node)
         return node
 
