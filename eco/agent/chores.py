@@ -35,26 +35,31 @@ MOST_PATIENT = 60.0
 """Seconds: the longest back-off of a provider that does not answer."""
 
 
-async def watch_provider(world: World, looker: Looker, wake: Callable[[], None]) -> None:
-    """Ask the provider at its own pace, for ever; wake the loop when its answer changes."""
+async def watch_provider(world: World, looker: Looker, changed: Callable[[], None]) -> None:
+    """Ask the provider at its own pace, for ever; `changed` hears of every other answer."""
     failures = 0
     while True:
+        await asyncio.sleep(_next_look(world.provider.pace, failures))
         before = looker.group
         try:
             async with asyncio.timeout(PROVIDER_DEADLINE):
                 looker.heard(await world.provider.look())
             failures = 0
         except TimeoutError:
-            failures += 1
+            failures = min(failures + 1, 10)
             looker.forget(f"no answer within {PROVIDER_DEADLINE:g} s")
         except (Unavailable, Corrupt, Refused) as trouble:
-            failures += 1
+            failures = min(failures + 1, 10)
             looker.forget(str(trouble))
         if looker.group != before:
             _tell(before, looker)
-            wake()
-        back_off = min(world.provider.pace * 2 ** min(failures, 10), MOST_PATIENT) if failures else world.provider.pace
-        await asyncio.sleep(back_off * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
+            changed()
+
+
+def _next_look(pace: float, failures: int) -> float:
+    """Seconds to the next question: the provider's pace, or a growing back-off, jittered."""
+    back_off = min(max(pace, 1.0) * 2**failures, MOST_PATIENT) if failures else pace
+    return back_off * random.uniform(0.8, 1.2)  # noqa: S311 - jitter, not a secret
 
 
 def _tell(before: object, looker: Looker) -> None:

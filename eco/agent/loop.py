@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from eco.agent.journal import Journal
     from eco.agent.world import World
+    from eco.core.model import Instance
     from eco.core.policy import Policy
 
 log = logging.getLogger(__name__)
@@ -40,19 +41,19 @@ PLAN_AGE = 10.0
 """Seconds after which a plan is too old to be acted upon."""
 MOST_PATIENT = 5.0
 """Seconds: the longest wait after steps that failed."""
-FIRST_WAIT = 1.0
-"""Seconds to wait at the start for the provider's first answer."""
 
 
 @dataclass
 class Loop:
-    """One agent's life. `show` publishes a decision; `intent` is what people asked."""
+    """One agent's life. `show` publishes a decision, `noted` keeps where the instances are, `intent` is
+    what people asked."""
 
     world: World
     policy: Policy
     journal: Journal
     check_interval: float
     show: Callable[[Observation, Decision, float], None]
+    noted: Callable[[tuple[Instance, ...]], None]
     intent: Intent = Intent()  # noqa: RUF009 - a frozen value
     memory: Memory = field(default_factory=Memory)
     hurried: bool = False
@@ -84,10 +85,9 @@ class Loop:
     async def run(self) -> None:
         """Turn until a step ends the agent."""
         async with asyncio.TaskGroup() as tasks:
-            watch = tasks.create_task(watch_provider(self.world, self.looker, self.wake))
+            watch = tasks.create_task(watch_provider(self.world, self.looker, self._regrouped))
             pulse = tasks.create_task(self.pulse.run())
             try:
-                await self._first_answer()
                 while not await self._turn(tasks):
                     await self._pause()
             finally:
@@ -95,15 +95,9 @@ class Loop:
                 pulse.cancel()
                 self.records.end()
 
-    async def _first_answer(self) -> None:
-        """Give the provider a moment, so that the first look knows my address."""
-        if self.looker.instance is not None:
-            return
-        try:
-            async with asyncio.timeout(FIRST_WAIT):
-                await self._woken.wait()
-        except TimeoutError:
-            log.warning("The provider has not answered yet; going on without it.")
+    def _regrouped(self) -> None:
+        self.noted(self.looker.known)
+        self.wake()
 
     async def _turn(self, tasks: asyncio.TaskGroup) -> bool:
         """One look, one decision, at most one step. True when the agent is to end."""
