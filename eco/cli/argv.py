@@ -24,7 +24,8 @@ class Run(NamedTuple):
     """A `run` whose command line is beyond doubt."""
 
     config: str
-    log_level: str = "info"
+    log_level: str = ""
+    """In place of the configuration's, unless empty."""
 
 
 def normalise(arguments: Sequence[str]) -> tuple[str, ...]:
@@ -52,7 +53,7 @@ def plain_run(arguments: Sequence[str], environment: Mapping[str, str]) -> Run |
             return None
         given[_RUN_OPTIONS[name]] = value
     given.setdefault("config", environment.get(CONFIG_VARIABLE) or DEFAULT_CONFIG)
-    if given.setdefault("log_level", "info") not in LOG_LEVELS:
+    if given.get("log_level", LOG_LEVELS[0]) not in LOG_LEVELS:
         return None
     return Run(**given)
 

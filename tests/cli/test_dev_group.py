@@ -71,7 +71,7 @@ def test_an_edited_configuration_is_kept(home: Home) -> None:
 
 def test_a_newcomer_never_takes_the_name_of_one_that_was(home: Home) -> None:
     listing = home.found(3, "127.70.0.1")
-    group.write(home.group, listing.without("n3"))
+    group.write(home.group_file, listing.without("n3"))
 
     assert home.newcomer(None).name == "n4"
 

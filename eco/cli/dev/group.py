@@ -17,8 +17,6 @@ from eco.errors import EcoError
 if TYPE_CHECKING:
     from pathlib import Path
 
-_PORTS = {"client-port": "client_port", "peer-port": "peer_port", "status-port": "status_port"}
-
 
 @dataclass(frozen=True)
 class Listing:
@@ -69,13 +67,23 @@ def replace_file(path: Path, text: str) -> None:
 
 
 def _instance(row: dict[str, object]) -> Instance:
-    ports = {field: int(str(row[key])) for key, field in _PORTS.items() if key in row}
-    return Instance(name=str(row["name"]), address=str(row["address"]), **ports)
+    def port(key: str, default: int) -> int:
+        return int(str(row.get(key, default)))
+
+    return Instance(
+        name=str(row["name"]),
+        address=str(row["address"]),
+        client_port=port("client-port", Instance.client_port),
+        peer_port=port("peer-port", Instance.peer_port),
+        status_port=port("status-port", Instance.status_port),
+    )
 
 
 def _row(instance: Instance) -> dict[str, object]:
     return {
         "name": instance.name,
         "address": instance.address,
-        **{key: getattr(instance, field) for key, field in _PORTS.items()},
+        "client-port": instance.client_port,
+        "peer-port": instance.peer_port,
+        "status-port": instance.status_port,
     }

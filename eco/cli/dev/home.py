@@ -85,7 +85,7 @@ class Home:
     root: Path
 
     @property
-    def group(self) -> Path:
+    def group_file(self) -> Path:
         """The group file."""
         return self.root / "group.yaml"
 
@@ -114,9 +114,9 @@ class Home:
 
     def listing(self) -> group.Listing:
         """The group as it is. Raises `EcoError` when no cluster was made here."""
-        if not self.group.exists():
+        if not self.group_file.exists():
             raise EcoError(f"there is no dev cluster in {self.root}: start one with `eco dev`, or name its --dir")
-        return group.read(self.group)
+        return group.read(self.group_file)
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -138,7 +138,7 @@ class Home:
         """A new group of `size` nodes, n1, n2 …, from address `base` on; writes everything."""
         listing = group.Listing(size, tuple(places.place(f"n{n + 1}", base, n) for n in range(size)))
         self.store.mkdir(mode=0o700, exist_ok=True)
-        group.write(self.group, listing)
+        group.write(self.group_file, listing)
         for instance in listing.instances:
             self.furnish(instance)
         return listing
@@ -160,25 +160,28 @@ class Home:
         home = self.node(instance.name)
         home.root.mkdir(mode=0o700, exist_ok=True)
         if not home.config.exists():
-            group.replace_file(home.config, configuration(instance))
+            group.replace_file(home.config, configuration(self, instance))
 
     def clear(self) -> None:
         """Delete the cluster: its nodes, store, group file and log, and nothing else."""
         for home in self.nodes():
             shutil.rmtree(home.root)
         shutil.rmtree(self.store, ignore_errors=True)
-        for path in (self.group, self.log):
+        for path in (self.group_file, self.log):
             path.unlink(missing_ok=True)
 
 
-def configuration(instance: Instance) -> str:
-    """The node's `eco.yaml`; its paths are relative to itself, so that the directory may move."""
+def configuration(home: Home, instance: Instance) -> str:
+    """The node's `eco.yaml`."""
+    etcd: dict[str, object] = {"data-dir": str(home.node(instance.name).data)}
+    if (port := places.metrics_port(instance)) != places.METRICS_PORT:
+        etcd["metrics-port"] = port
     document = {
         "eco": {
             "cluster": CLUSTER,
-            "etcd": {"data-dir": "data"},
-            "asg": {"provider": "static", "name": instance.name, "file": "../group.yaml"},
-            "snapshot": {"provider": "file", "dir": "../store"},
+            "etcd": etcd,
+            "asg": {"provider": "static", "name": instance.name, "file": str(home.group_file)},
+            "snapshot": {"provider": "file", "dir": str(home.store)},
         }
     }
     return yaml.safe_dump(document, sort_keys=False)

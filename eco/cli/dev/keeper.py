@@ -50,7 +50,7 @@ class Keeper:
         self._hands = asyncio.Lock()
         self._agent: asyncio.subprocess.Process | None = None
         self._pauses = 0
-        self._retired = False
+        self._retired = asyncio.Event()
 
     @property
     def name(self) -> str:
@@ -67,12 +67,12 @@ class Keeper:
         self.exit_code = None
         while True:
             async with self._hands:
-                if self._retired:
+                if self._retired.is_set():
                     return
                 agent = self._agent = await self._start()
             born = time.monotonic()
             code = await agent.wait()
-            if self._retired:
+            if self._retired.is_set():
                 return
             if code in FINAL:
                 self.exit_code = code
@@ -123,14 +123,14 @@ class Keeper:
 
     async def terminate(self) -> str:
         """As `wipe`, and the agent is not started again: the machine is gone."""
-        self._retired = True
+        self._retired.set()
         await self.wipe()
         return f"{self.name}: terminated, and its data deleted"
 
     async def stop(self, grace: float, hurry: asyncio.Event) -> None:
         """End the agent in good order, within `grace` seconds and until `hurry`; then whatever is
         left, at once."""
-        self._retired = True
+        self._retired.set()
         async with self._hands:
             self._signal(signal.SIGCONT)
             if self._agent is not None and self._agent.returncode is None:

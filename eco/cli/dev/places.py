@@ -21,8 +21,8 @@ DEFAULT_BASE = "127.0.0.1"
 STRIDE = 10
 """Ports between two nodes that share an address."""
 
-METRICS_STEP = 2
-"""etcd's metrics port above its client port: 2381, as by default."""
+METRICS_PORT = 2381
+"""etcd's metrics port by default, two above its client port."""
 
 
 def place(name: str, base: str, offset: int) -> Instance:
@@ -49,13 +49,18 @@ def lowest(addresses: Iterable[str]) -> str:
     return min(addresses, key=lambda each: int(ipaddress.ip_address(each)), default=DEFAULT_BASE)
 
 
+def metrics_port(instance: Instance) -> int:
+    """The instance's port for etcd's metrics, at its usual distance."""
+    return instance.client_port + METRICS_PORT - Instance.client_port
+
+
 def busy(instance: Instance) -> tuple[str, ...]:
     """The `address:port` pairs of the instance on which something listens already."""
     ports = (
         instance.status_port,
         instance.client_port,
         instance.peer_port,
-        instance.client_port + METRICS_STEP,
+        metrics_port(instance),
     )
     return tuple(f"{instance.address}:{port}" for port in ports if not can_bind(instance.address, port))
 

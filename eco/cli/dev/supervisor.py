@@ -95,7 +95,7 @@ class Supervisor:
         instance = self.home.newcomer(name)
         self.home.furnish(instance)
         listing = self.home.listing().having(instance)
-        group.write(self.home.group, listing)
+        group.write(self.home.group_file, listing)
         await self._begin(instance.name)
         return f"{instance.name}: added at {instance.address}; {listing.desired} nodes are wanted"
 
@@ -118,7 +118,7 @@ class Supervisor:
         said = await keeper.terminate()
         del self.keepers[keeper.name]
         listing = self.home.listing().without(keeper.name)
-        group.write(self.home.group, listing)
+        group.write(self.home.group_file, listing)
         left = f"{len(listing.instances)} of {listing.desired} wanted nodes are left"
         return f"{said}; {left}: `eco dev add` gives another"
 
