@@ -86,7 +86,7 @@ def gap_during(directory: Path, addresses: Sequence[str], fault: Callable[[], No
         ledger.flowing()
         gap = ledger.longest_gap(since)
         ledger.stop()
-        ledger.settle()
+        ledger.judge()
         return gap
     finally:
         ledger.close()

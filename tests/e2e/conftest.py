@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
     from pathlib import Path
 
+    from eco.etcd.install import Binaries
+
 FAILED = pytest.StashKey[bool]()
 FLEET_BIRTH = 30
 """Seconds for a fleet that is only the scene of a test: the birth tests have the strict deadline."""
@@ -36,6 +38,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 def has_failed(request: pytest.FixtureRequest) -> bool:
     return bool(request.node.stash.get(FAILED, False))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def etcd_in_reach(etcd_binaries: Binaries) -> Iterator[None]:
+    """The etcd that the other tiers use is the one that the fleets find."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ECO_ETCD_BIN_DIR", str(etcd_binaries.etcd.parent))
+        yield
 
 
 @pytest.fixture

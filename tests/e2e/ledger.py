@@ -315,10 +315,15 @@ class Ledger:
                 reasons.append(str(fault))
         raise VerdictError(f"nobody answers the audit: {'; '.join(reasons)}")
 
-    def settle(self) -> None:
-        """Everything that a ledger can tell, judged now while the load may go on."""
+    def judge(self) -> None:
+        """Judge everything that a ledger can tell, while the load may go on; the amount of traffic is not looked at."""
         self.refresh()
-        self.book.check_traffic()
         self.book.check_lineage()
         self.book.check_order()
         self.audit()
+
+    def settle(self) -> None:
+        """Judge, and void the run if there was too little traffic to prove anything."""
+        self.refresh()
+        self.book.check_traffic()
+        self.judge()
