@@ -25,6 +25,7 @@ from eco.core.view import View
 from eco.errors import ConfigError, Unavailable
 from eco.status.api import StatusApi
 from eco.status.http import serve
+from eco.status.metrics import Metrics
 from eco.status.page import compose
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from eco.core.decision import Decision
     from eco.core.model import Instance, Observation
     from eco.status.http import Server
-    from eco.status.metrics import Metrics
     from eco.status.page import Page
 
 log = logging.getLogger(__name__)
@@ -72,10 +72,10 @@ class Agent:
     def __init__(self, config: Config) -> None:
         self._page: Page | None = None
         self._server: Server | None = None
-        self._metrics: Metrics | None = None
         self._stop_asked = asyncio.Event()
         self._world, self._data = assemble(config, self._wake)
         self._started_at = self._world.now()
+        self._metrics = Metrics(eco=__version__, etcd=".".join(map(str, self._world.binaries.version)))
         self._group_file = self._data.path / "eco" / "group.json"
         self._loop = Loop(
             world=self._world,
@@ -140,7 +140,7 @@ class Agent:
             lambda: self._page,
             {"leave": self._leave, "pause": self._pause, "resume": self._resume},
             self._data.token,
-            self._expose,
+            self._metrics.render,
             clock=self._world.now,
             on_peer=lambda _name: self._loop.peer_asked(),
         )
@@ -162,16 +162,7 @@ class Agent:
             eco=__version__,
             etcd=".".join(map(str, self._world.binaries.version)),
         )
-        if self._metrics is not None:
-            self._metrics.record(o, decision, seconds)
-
-    def _expose(self) -> bytes:
-        """The metrics; their library is loaded by the first who asks."""
-        if self._metrics is None:
-            from eco.status.metrics import Metrics  # noqa: PLC0415 - not on the way to etcd's start
-
-            self._metrics = Metrics(__version__)
-        return self._metrics.render()
+        self._metrics.record(o, decision, seconds)
 
     # ------------------------------------------------------------ being asked
 

@@ -130,7 +130,7 @@ def reason_to_leave(view: View, member: Member) -> str:
     report = view.reports.get(name)
     if presence is Presence.LEAVING:
         return "the provider is taking its instance away"
-    if presence is Presence.GONE and view.group is not None and view.group.operated:
+    if view.group is not None and view.group.operated and view.gone(view.record_of(member)):
         return "an operator took it off the list"
     if report is not None and report.leaving and report.member_id == member.id:
         return "it asked to leave"

@@ -50,7 +50,7 @@ def alien(view: View, _memory: Memory, _policy: Policy) -> str:
         return ""
     if stamp.registry_id and registry.registry_id and stamp.registry_id != registry.registry_id:
         return f"the data belongs to registry {stamp.registry_id}, the store holds {registry.registry_id}"
-    if not disk.stamped and view.charter is not None and disk.cluster_id and view.my_charter is None:
+    if not stamp.generation and view.charter is not None and disk.cluster_id and view.my_charter is None:
         return f"the data is of cluster id {disk.cluster_id}, which no charter in the store names"
     return ""
 
@@ -59,6 +59,9 @@ def contradiction(view: View, _memory: Memory, _policy: Policy) -> str:
     """Two lineages: mine serves, and a newer generation was founded."""
     if view.serving and view.charter is not None and 0 < view.generation < view.charter.number:
         return f"my etcd serves generation {view.generation}, and generation {view.charter.number} was founded"
+    if view.serving and view.charter is not None and view.mine is not None and view.generation == 0:
+        mine, theirs = view.mine.mine.cluster_id, view.charter.cluster_id
+        return "" if mine == theirs else f"my etcd serves cluster {mine}, and the charter names cluster {theirs}"
     return ""
 
 

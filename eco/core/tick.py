@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from eco.core.decision import Decision, Memory, Situation
 from eco.core.lifecycle import classify
 from eco.core.memory import remember
-from eco.core.model import Observation, Presence
+from eco.core.model import Observation
 from eco.core.sight import Unknown
 from eco.core.steps import Hold
 from eco.core.stopping import ticket
 from eco.core.vetting import vet
-from eco.core.view import Evidence, View
+from eco.core.view import View
 
 if TYPE_CHECKING:
     from eco.core.policy import Policy
@@ -55,8 +55,7 @@ def _denied_life(view: View) -> str:
     """Life contradicts a statement that an instance is gone."""
     if view.group is None or view.group.operated:
         return ""
-    alive = [v.name for v in view.recorded.values() if view.evidence(v) is Evidence.ALIVE]
-    denied = sorted(name for name in alive if view.presence(name) is Presence.GONE)
+    denied = sorted(v.name for v in view.recorded.values() if view.gone(v) and view.alive(v))
     return f"the provider says that {', '.join(denied)} is gone, but it is alive" if denied else ""
 
 

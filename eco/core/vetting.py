@@ -200,7 +200,8 @@ def _may_go(view: View, memory: Memory, policy: Policy, step: RemoveMember) -> b
     if voter is not None and view.evidence(voter) in LOST:
         return True
     presence, report = view.presence(step.name), view.reports.get(step.name)
-    ordered = presence is Presence.LEAVING or (presence is Presence.GONE and view.group and view.group.operated)
+    taken_off = voter is not None and view.group is not None and view.group.operated and view.gone(voter)
+    ordered = presence is Presence.LEAVING or taken_off
     asked = report is not None and report.leaving and report.member_id == step.member_id
     since = memory.silent.get(step.member_id)
     silent = since is not None and view.o.now - since >= policy.unhealthy_member_ttl

@@ -86,15 +86,17 @@ class View:
         return {name: sight.value for name, sight in self.o.peers.items() if isinstance(sight, Known)}
 
     def presence(self, name: str) -> Presence | None:
-        """What the provider says of an instance; None when it says nothing."""
-        if self.group is None:
-            return None
-        for instance in self.group.instances:
-            if instance.name == name:
-                return instance.presence
-        if name in self.group.gone or self.group.operated:
-            return Presence.GONE
-        return None
+        """What the provider says of a listed instance; None when it does not list it."""
+        listed = {i.name: i.presence for i in self.group.instances} if self.group else {}
+        return listed.get(name)
+
+    def gone(self, voter: Voter) -> bool:
+        """Whether the provider states that this voter's disk will not come back. A written list
+        says so by leaving a name out, but only of a data set that an agent under that name has
+        vouched for: a plain etcd being adopted may go by another name."""
+        if self.group is None or self.presence(voter.name) is not None:
+            return self.presence(voter.name) is Presence.GONE
+        return voter.name in self.group.gone or (self.group.operated and voter.incarnation != "")
 
     # ------------------------------------------------------------ generations and voter sets
 
@@ -176,7 +178,7 @@ class View:
         report = self.reports.get(voter.name)
         if report is not None:
             return _told(report, voter)
-        return Evidence.GONE if self.presence(voter.name) is Presence.GONE else Evidence.UNKNOWN
+        return Evidence.GONE if self.gone(voter) else Evidence.UNKNOWN
 
     def alive(self, voter: Voter) -> bool:
         """Whether this voter's etcd is seen to run."""
@@ -290,13 +292,10 @@ class View:
         return frozenset(up | {cluster.mine.member_id})
 
     def instance_of(self, member: Member) -> Instance | None:
-        """The listed instance behind a member: by its published name, else by its peer URL."""
-        if self.group is None:
-            return None
-        for instance in self.group.instances:
-            if member.name == instance.name:
-                return instance
-        return self.instance_at(member.peer_urls) if not member.name else None
+        """The listed instance behind a member: at its peer URL, else of its published name."""
+        at_url = self.instance_at(member.peer_urls)
+        named = [i for i in self.group.instances if i.name == member.name] if self.group else []
+        return at_url or next(iter(named), None)
 
     def instance_at(self, peer_urls: tuple[str, ...]) -> Instance | None:
         """The listed instance whose peer address is among these URLs."""
@@ -306,10 +305,12 @@ class View:
         return None
 
     def name_of(self, member: Member) -> str:
-        """What to call a member: its name, its instance's, else its id."""
+        """What to call a member: its instance's name, its record's, its own, else its id."""
         instance = self.instance_of(member)
+        if instance is not None:
+            return instance.name
         recorded = self.recorded.get(member.id)
-        return member.name or (recorded.name if recorded else "") or (instance.name if instance else member.id)
+        return (recorded.name if recorded else "") or member.name or member.id
 
     def record_of(self, member: Member) -> Voter:
         """The member as a voter: what the rosters know, brought up to date by a report or me."""
