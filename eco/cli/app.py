@@ -40,7 +40,7 @@ def eco(
 ) -> None:
     """A self-managing etcd: one agent in each node, in place of the etcd binary.
 
-    [bold]On a node:[/bold] eco run · [bold]on a laptop:[/bold] eco dev · [bold]at night:[/bold] eco status, eco explain
+    On a node: eco run · on a laptop: eco dev · at night: eco status, eco explain
     """
 
 
@@ -54,10 +54,13 @@ def run_command(
 ) -> None:
     """Run this node's agent, and etcd as its child, until SIGTERM.
 
-    A second SIGTERM stops etcd at once. As with the original, [bold]eco -config FILE[/bold] does the same.
+    A second SIGTERM stops etcd at once.
+    As with the original operator, [bold]eco -config FILE[/bold] does the same.
 
-    [bold]Exit codes:[/bold] 0 stopped on request, or this node left the cluster · 1 it failed, start it again ·
-    78 the configuration is wrong: every problem is on standard error.
+    [bold]Exit codes[/bold]
+     0  stopped on request, or this node has left the cluster
+    75  something on this machine is in the way: try again later
+    78  the configuration is wrong: every problem is on standard error
     """
     if log_level and log_level not in LOG_LEVELS:
         raise typer.BadParameter(f"{log_level} is none of {', '.join(LOG_LEVELS)}", param_hint="--log-level")

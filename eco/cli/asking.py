@@ -24,7 +24,8 @@ NOT_ALLOWED = 401
 def leave(config: ConfigOption = DEFAULT, output: OutputOption = Output.TEXT) -> None:
     """Take this node out of the cluster for good: hand over, be removed, stop.
 
-    The others go on without it; its data stays where it is. [bold]eco status[/bold] shows how far it is.
+    The others go on without it; its data stays where it is.
+    [bold]eco status[/bold] shows how far it is.
     """
     _ask("leave", config, output)
 

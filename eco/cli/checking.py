@@ -27,9 +27,15 @@ def check_config(
 ) -> None:
     """Check a configuration: every problem at once, or ok and what it would do.
 
-    Nothing is started, written or joined. [bold]Exit codes:[/bold] 0 usable, warnings or not · 78 not usable.
+    Nothing is started, written or joined.
 
-    [bold]Examples:[/bold]  eco check-config  ·  eco check-config eco.yaml  ·  eco check-config --schema
+    [bold]Exit codes[/bold]
+     0  usable, with warnings or without
+    78  not usable: every problem is on standard error
+
+    [bold]Examples[/bold]
+    eco check-config eco.yaml
+    eco check-config --schema > eco.schema.json
     """
     if schema:
         from eco.config.schema import schema as json_schema  # noqa: PLC0415  # for editors alone

@@ -13,5 +13,7 @@ class Exit(IntEnum):
     """It was not done, or the cluster is not healthy; a sentence on stderr says why."""
     NOBODY = 2
     """Nobody answered. A wrong command line gives 2, too, as everywhere."""
+    LATER = 75
+    """Something on this machine stands in the way (EX_TEMPFAIL): try again later."""
     CONFIG = 78
     """The configuration is wrong (EX_CONFIG): a supervisor need not try again."""

@@ -31,7 +31,10 @@ def explain(
 
     The agent need not run: the journal lies in the data directory, `eco/journal.jsonl`.
 
-    [bold]Examples:[/bold]  eco explain  ·  eco explain --last 50 --facts  ·  eco explain --output json
+    [bold]Examples[/bold]
+    eco explain --last 50
+    eco explain --last 1 --facts
+    eco explain --output json | jq '.[] | select(.step != "Hold")'
     """
     path = file or configuration(config).etcd.data_dir / "eco" / "journal.jsonl"
     try:

@@ -19,9 +19,12 @@ def install_etcd(
 ) -> None:
     """Install etcd, etcdctl and etcdutl into eco's cache, checked against known checksums.
 
-    The official release is fetched; where it cannot be reached, it is built from its Go modules (two minutes).
+    The official release is fetched; where it cannot be reached, etcd is built
+    from its Go modules, which takes two minutes and a Go toolchain.
 
-    [bold]Examples:[/bold]  eco etcd install  ·  eco etcd install --version 3.5.33
+    [bold]Examples[/bold]
+    eco etcd install
+    eco etcd install --version 3.5.33
     """
     try:
         binaries = install(version, progress=warn)
@@ -36,7 +39,7 @@ def install_etcd(
 def path(config: ConfigOption = DEFAULT) -> None:
     """Print the etcd that the agent would run: of the configuration, else of PATH, else of eco's cache.
 
-    [bold]Exit codes:[/bold] 0 found · 1 there is none, and what to do about it.
+    Exit code 1: there is none, and standard error says what to do about it.
     """
     named = configuration(config).etcd.binary if config.exists() else None
     try:

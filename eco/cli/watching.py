@@ -33,9 +33,15 @@ def status(
 ) -> None:
     """Show every node: its situation and why, role, revision, lag, database and etcd.
 
-    [bold]Exit codes:[/bold] 0 all wanted nodes serve · 1 some do not · 2 nobody answers.
+    [bold]Exit codes[/bold]
+    0  every wanted node serves
+    1  some do not
+    2  nobody answers
 
-    [bold]Examples:[/bold]  eco status  ·  eco status --watch  ·  eco status --endpoints 10.0.0.1,10.0.0.2:2378
+    [bold]Examples[/bold]
+    eco status --watch
+    eco status --output json | jq .healthy
+    eco status --endpoints 10.0.0.1,10.0.0.2:2378
     """
     asked = _given(where) if where else _listed(config)
     if watch:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING
 
 from tests.cli.conftest import FakeAgent, configure
@@ -13,6 +12,10 @@ if TYPE_CHECKING:
     from tests.support import Addresses
 
 WRONG = "eco:\n  clusster: x\n  check-interval: 30\n  asg: {provider: static}\n  snapshot: {provider: flie}\n"
+
+
+def names(directory: Path) -> list[str]:
+    return [path.name for path in directory.iterdir()]
 
 
 async def test_a_right_configuration_tells_what_it_would_do(eco: Eco, tmp_path: Path, addresses: Addresses) -> None:
@@ -32,7 +35,7 @@ async def test_nothing_is_touched(eco: Eco, tmp_path: Path, addresses: Addresses
 
     assert (await eco("check-config", path)).exit_code == 0
 
-    assert os.listdir(tmp_path) == ["eco.yaml"]
+    assert names(tmp_path) == ["eco.yaml"]
 
 
 async def test_every_problem_is_told_at_once(eco: Eco, tmp_path: Path) -> None:

@@ -46,11 +46,15 @@ def start(  # noqa: PLR0913  # each is an option
 ) -> None:
     """Run a real cluster on this machine, and hurt it.
 
-    Every node is an agent and an etcd of its own, on 127.0.0.1, 127.0.0.2 … with the usual ports. Ctrl-C stops
-    everything and keeps the data: the next [bold]eco dev[/bold] goes on with it.
+    Every node is an agent and an etcd of its own, with the usual ports on an
+    address of its own: 127.0.0.1, 127.0.0.2 … Ctrl-C stops everything and keeps
+    the data: the next [bold]eco dev[/bold] goes on with it.
 
-    [bold]From a second terminal:[/bold]  eco dev status · eco dev etcdctl put a b · eco dev kill n1 ·
-    eco dev pause n2 --for 10 · eco dev wipe n3 · eco dev terminate n1 · eco dev add · eco dev stop
+    [bold]From a second terminal[/bold]
+    eco dev status               eco dev etcdctl put a b
+    eco dev kill n1              eco dev pause n2 --for 10
+    eco dev wipe n3              eco dev terminate n1
+    eco dev add                  eco dev stop
     """
     context.obj = directory
     if context.invoked_subcommand is not None:
