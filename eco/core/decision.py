@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
 
-from eco.core.model import Id
-from eco.core.steps import Step
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from eco.core.model import Id
+    from eco.core.steps import Step
 
 
 class Situation(Enum):

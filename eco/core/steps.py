@@ -8,9 +8,10 @@ that becomes the log line, the status page and the test's expectation.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from eco.core.model import Charter, Id, Join, Roster, Voter
+if TYPE_CHECKING:
+    from eco.core.model import Charter, Id, Join, Roster, Voter
 
 
 @dataclass(frozen=True)

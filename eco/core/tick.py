@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from eco.core.decision import Decision, Memory, Situation
 from eco.core.lifecycle import classify
 from eco.core.memory import remember
-from eco.core.model import Observation
 from eco.core.sight import Unknown
 from eco.core.steps import Hold
 from eco.core.stopping import ticket
@@ -16,6 +15,7 @@ from eco.core.vetting import vet
 from eco.core.view import View
 
 if TYPE_CHECKING:
+    from eco.core.model import Observation
     from eco.core.policy import Policy
 
 QUIET = frozenset({Situation.SERVING, Situation.PAUSED, Situation.ALIEN, Situation.CONTRADICTION})
