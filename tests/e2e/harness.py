@@ -162,7 +162,13 @@ class Node:
             argv = [sys.executable, "-m", "eco.cli", "run", "--config", str(self.config)]
             with self.log.open("ab") as log:
                 self.process = subprocess.Popen(
-                    argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=dict(self.env), start_new_session=True
+                    argv,
+                    stdout=log,
+                    stderr=log,
+                    stdin=subprocess.DEVNULL,
+                    cwd=self.home,
+                    env=dict(self.env),
+                    start_new_session=True,
                 )
         self.timeline.note(f"{self.name}: agent started, pid {self.process.pid}")
 
@@ -322,7 +328,7 @@ class Node:
     def tail(self, lines: int = 15) -> str:
         """The last lines of its log."""
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
-        return "\n".join(text.splitlines()[-lines:])
+        return "\n".join(line[:400] for line in text.splitlines()[-lines:])
 
     def logs(self) -> list[Path]:
         """Every log that its agent or its etcd may have written."""
@@ -590,7 +596,7 @@ class Fleet:
         """Everything that helps to understand a failure."""
         parts = [f"--- timeline\n{self.timeline}", f"--- now{self.picture()}"]
         for node in self.nodes.values():
-            parts.append(f"--- {node.name}: agent log\n{node.tail(60)}")
+            parts.append(f"--- {node.name}: agent log\n{node.tail(40)}")
             parts.append(f"--- {node.name}: journal\n" + "\n".join(json.dumps(line) for line in node.journal()[-25:]))
         parts += [f"--- charter\n{json.dumps(charter)}" for charter in self.charters()]
         return "\n".join(parts)

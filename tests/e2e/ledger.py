@@ -16,12 +16,12 @@ Times are seconds of CLOCK_MONOTONIC, which all processes of a machine share.
 
 from __future__ import annotations
 
-import itertools
 import json
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
 from tests.e2e.gateway import CLIENT_PORT, Etcd, NoAnswerError, Pair
@@ -36,6 +36,8 @@ ENOUGH = 200
 """Acknowledged writes a second below which a run proves nothing."""
 RATE = 250.0
 """Writes a second that the load asks for."""
+OUTAGE = 0.25
+"""Seconds without an acknowledgement from which on the service counts as interrupted."""
 RIVALRY = 4
 """Seconds for which two members may both believe that they lead: check-quorum ends that within two election times."""
 
@@ -142,17 +144,13 @@ class Book:
     def longest_gap(self, since: float, until: float) -> float:
         """The longest time within the window without an acknowledgement."""
         marks = [since, *(put.ended for put in self.puts if since < put.ended < until), until]
-        return max(late - early for early, late in itertools.pairwise(marks))
+        return max(late - early for early, late in pairwise(marks))
 
     def rate(self) -> float:
-        """Acknowledged writes a second: the median over whole seconds, so that a fault's gap does not count."""
-        if not self.puts:
-            return 0.0
-        first = self.puts[0].ended
-        seconds = [0] * (int(self.puts[-1].ended - first) + 1)
-        for put in self.puts:
-            seconds[int(put.ended - first)] += 1
-        return float(sorted(seconds)[len(seconds) // 2])
+        """Acknowledged writes a second of service: a fault's gap does not count as time."""
+        ended = sorted(put.ended for put in self.puts)
+        served = sum(late - early for early, late in pairwise(ended) if late - early < OUTAGE)
+        return len(ended) / served if served else 0.0
 
     def check_traffic(self) -> None:
         """Raise `VoidError` unless there was enough traffic to prove anything."""
