@@ -1,6 +1,7 @@
 """The commands of `eco dev`: the first starts the cluster, the others talk to it."""
 
 import asyncio
+import ipaddress
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ from eco.cli.console import Output, console, fail, say, say_json
 from eco.cli.dev import starting
 from eco.cli.dev.control import Order, Verb, ask
 from eco.cli.dev.home import Home
-from eco.cli.dev.places import DEFAULT_BASE
+from eco.cli.dev.places import DEFAULT_BASE, can_bind
 from eco.cli.exits import Exit
 from eco.cli.installing import ensure_etcd
 from eco.cli.options import OutputOption
@@ -32,14 +33,30 @@ DirOption = Annotated[
 NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="Which node, such as n1.")]
 
 
+def _address(text: str) -> str:
+    try:
+        address = str(ipaddress.ip_address(text))
+    except ValueError as fault:
+        raise typer.BadParameter(str(fault)) from fault
+    if not can_bind(address, 0):
+        raise typer.BadParameter(f"{address} is no address of this machine")
+    return address
+
+
 @dev.callback()
 def start(  # noqa: PLR0913  # each is an option
     context: typer.Context,
     *,
-    size: Annotated[int, typer.Option(min=1, max=9, help="Nodes of a new cluster.")] = 3,
+    size: Annotated[int, typer.Option(min=1, max=9, help="Nodes of a new cluster; one that exists keeps its own.")] = 3,
     directory: DirOption = None,
     base: Annotated[
-        str, typer.Option("--base-address", metavar="IP", help="The first node's address; the next ones follow it.")
+        str,
+        typer.Option(
+            "--base-address",
+            metavar="IP",
+            callback=_address,
+            help="The first node's address in a new cluster; the next ones follow it.",
+        ),
     ] = DEFAULT_BASE,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return as soon as the cluster serves.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the cluster that is there and begin anew.")] = False,

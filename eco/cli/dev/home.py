@@ -182,6 +182,7 @@ def configuration(home: Home, instance: Instance) -> str:
             "etcd": etcd,
             "asg": {"provider": "static", "name": instance.name, "file": str(home.group_file)},
             "snapshot": {"provider": "file", "dir": str(home.store)},
+            "log": {"format": "text"},
         }
     }
     return yaml.safe_dump(document, sort_keys=False)
