@@ -151,7 +151,7 @@ class StatusApi:
         return text(200, "ok")
 
     def _stuck(self, page: Page | None) -> str:
-        """Say for how long the agent's loop has not turned, "" when it does."""
+        """For how long the agent's loop has not turned, as a sentence; "" when it turns."""
         age = self._clock() - (page.looked_at if page is not None else self._since)
         return f"the agent's loop has not turned for {age:.0f} s" if age > self._stuck_after else ""
 

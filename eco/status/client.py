@@ -47,7 +47,7 @@ async def request(  # noqa: PLR0913 -- a request has that many parts
     max_body: int = BODY_BYTES,
     ssl: SSLContext | None = None,
 ) -> Response:
-    """Send one request without a body; its response, whatever the status. `deadline` in seconds.
+    """One request without a body, and its response whatever the status. `deadline` in seconds.
 
     Raises `Unavailable` (nobody there, hung up, too late) and `Corrupt` (not HTTP, or more than
     `max_body` bytes).
@@ -65,7 +65,7 @@ async def request(  # noqa: PLR0913 -- a request has that many parts
                 writer.transport.abort()
     except TimeoutError as fault:
         raise Unavailable(f"{where} gave no full answer within {deadline:g} s") from fault
-    except (OSError, _HungUpError) as fault:
+    except (OSError, _HungUp) as fault:
         raise Unavailable(f"{where} cannot be asked: {fault}") from fault
     except h11.RemoteProtocolError as fault:
         raise Corrupt(f"{where} does not speak HTTP: {fault}") from fault
@@ -76,7 +76,7 @@ def authority(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-class _HungUpError(Exception):
+class _HungUp(Exception):
     """The server closed the connection before its response was complete."""
 
 
@@ -113,7 +113,7 @@ class _Call:
                 await self._read()
         except h11.RemoteProtocolError as fault:
             if self._ended:
-                raise _HungUpError("it hung up in the middle of its answer") from fault
+                raise _HungUp("it hung up in the middle of its answer") from fault
             raise
         return event
 

@@ -60,7 +60,7 @@ async def _connect(
 
 
 async def addresses(host: str) -> tuple[str, ...]:
-    """Look up the IP addresses of `host`: at least one, in the resolver's order. Raises `OSError`."""
+    """The IP addresses of `host`: at least one, in the resolver's order. Raises `OSError`."""
     with suppress(socket.gaierror):
         return _numeric(host)
     with _lookups_lock:

@@ -16,7 +16,6 @@ import asyncio
 import errno
 import logging
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
@@ -26,7 +25,7 @@ import h11
 from eco.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from ssl import SSLContext
 
 log = logging.getLogger(__name__)
@@ -74,7 +73,7 @@ class Response:
 
 
 def text(status: int, sentence: str) -> Response:
-    """Answer a human: one sentence."""
+    """A response for a human: one sentence."""
     return Response(status, f"{sentence}\n".encode(), (PLAIN,))
 
 
@@ -86,6 +85,7 @@ class Limits:
     """What callers may cost us, in bytes, seconds and numbers."""
 
     header_bytes: int = 16 * 1024
+    """Of what is not complete yet: a header may be one `CHUNK` longer."""
     body_bytes: int = 64 * 1024
     receive: float = 5.0
     """From a request's first byte to its last; also to the first byte on a new connection."""
@@ -179,7 +179,7 @@ class Server:
             self._log(fault, "Serving an HTTP connection failed")
 
     async def answer(self, request: Request) -> Response:
-        """Give the handler's response, or ours when it fails or takes too long."""
+        """The handler's response, or ours when it fails or takes too long."""
         task = asyncio.ensure_future(self._handler(request))
         try:
             in_time, _ = await asyncio.wait((task,), timeout=self.limits.handle)
@@ -210,7 +210,7 @@ def _evict(candidates: Mapping[asyncio.Task[None], _Connection]) -> bool:
     return True
 
 
-class _RejectedError(Exception):
+class _Rejected(Exception):
     """The caller broke a limit or the protocol; it gets `response` and is hung up on."""
 
     def __init__(self, status: int, sentence: str) -> None:
@@ -254,7 +254,7 @@ class _Connection:
             self._writer.transport.abort()
 
     async def _secure(self) -> None:
-        """Do the TLS handshake: here rather than in the listener, so that it counts as a connection."""
+        """The TLS handshake: here rather than in the listener, so that it counts as a connection."""
         if self._server.ssl is not None:
             await self._writer.start_tls(self._server.ssl, ssl_handshake_timeout=self._limits.receive)
         # `drain` then waits until the kernel has every byte, which is what the send deadline means.
@@ -269,7 +269,7 @@ class _Connection:
                 return False
             head = request.method == "HEAD"
             response = await self._server.answer(request)
-        except _RejectedError as rejected:
+        except _Rejected as rejected:
             response, last = rejected.response, True
         except h11.RemoteProtocolError as fault:
             response, last = text(fault.error_status_hint, f"this is not HTTP as we speak it: {fault}"), True
@@ -282,7 +282,7 @@ class _Connection:
     # -------------------------------------------------- receiving
 
     async def _receive(self, *, first: bool) -> Request | None:
-        """Read the next request; None when the caller hung up or sent nothing."""
+        """The next request; None when the caller hung up or sent nothing."""
         begun = bool(self._h11.trailing_data[0])
         self._received = 0
         self.waiting_since = asyncio.get_running_loop().time()
@@ -293,7 +293,7 @@ class _Connection:
         except TimeoutError as fault:
             if not self._received and not begun:
                 return None
-            raise _RejectedError(408, "the request did not arrive in time") from fault
+            raise _Rejected(408, "the request did not arrive in time") from fault
         finally:
             self.waiting_since = None
 
@@ -307,7 +307,7 @@ class _Connection:
             body += data.data
             length = max(length, len(body))
         if length > self._limits.body_bytes:
-            raise _RejectedError(413, f"a body may have {self._limits.body_bytes} bytes")
+            raise _Rejected(413, f"a body may have {self._limits.body_bytes} bytes")
         return self._request(event, bytes(body))
 
     async def _next_event(self) -> object:
@@ -328,7 +328,7 @@ class _Connection:
         self._received += len(chunk)
         # Chunk headers and trailers are no body, but they cost as much to read.
         if self._received > 2 * self._limits.header_bytes + self._limits.body_bytes:
-            raise _RejectedError(413, "the request is too long")
+            raise _Rejected(413, "the request is too long")
         self._h11.receive_data(chunk)
 
     def _request(self, event: h11.Request, body: bytes) -> Request:
@@ -336,7 +336,7 @@ class _Connection:
             target = urlsplit(event.target.decode("ascii"))
             query = dict(parse_qsl(target.query, keep_blank_values=True, max_num_fields=QUERY_FIELDS))
         except ValueError as fault:
-            raise _RejectedError(400, "the request's target is not a URL") from fault
+            raise _Rejected(400, "the request's target is not a URL") from fault
         headers: dict[str, str] = {}
         for raw_name, raw_value in event.headers:
             name, value = raw_name.decode("ascii"), raw_value.decode("latin-1")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from eco.core.model import Cluster, Observation
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-"""Upper bounds, in seconds, for looks and turns of the loop."""
+"""Upper bounds, in seconds, of the time to look and decide."""
 
 FACTS = ("provider", "disk", "registry", "etcd", "cluster", "peers", "ports")
 
@@ -45,7 +45,7 @@ class _Histogram:
         self.sum += seconds
 
     def cumulative(self) -> list[tuple[str, float]]:
-        """Give (upper bound, observations at or below it), the last bound infinite."""
+        """(Upper bound, observations at or below it), the last bound infinite."""
         bounds = (*map(str, BUCKETS), "+Inf")
         return [(bound, sum(self._counts[: n + 1])) for n, bound in enumerate(bounds)]
 
@@ -61,24 +61,21 @@ class Metrics:
         self._refusals = 0
         self._restarts = 0
         self._pid: int | None = None
-        self._looks = _Histogram()
         self._turns = _Histogram()
         self._registry: CollectorRegistry | None = None
 
-    def record(self, o: Observation, d: Decision, seconds: float, look_seconds: float | None = None) -> None:
-        """Count one turn of the loop that took `seconds`, of which the look took `look_seconds`."""
+    def record(self, o: Observation, d: Decision, seconds: float) -> None:
+        """Count one tick: to look and decide took `seconds`."""
         self._tick = (o, d)
         self._steps[type(d.step).__name__] += 1
         self._refusals += len(d.refused)
         self._turns.observe(seconds)
-        if look_seconds is not None:
-            self._looks.observe(look_seconds)
         if isinstance(o.process, Running):
             self._restarts += self._pid not in {None, o.process.pid}
             self._pid = o.process.pid
 
     def render(self) -> bytes:
-        """Write all of it in Prometheus' text format."""
+        """All of it in Prometheus' text format."""
         from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest  # noqa: PLC0415
 
         if self._registry is None:
@@ -88,7 +85,7 @@ class Metrics:
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
-        """Give every family, as `prometheus_client.registry.Collector` asks."""
+        """Every family, as `prometheus_client.registry.Collector` asks."""
         yield from self._of_the_agent()
         if self._tick is not None:
             yield from self._of_the_decision(*self._tick)
@@ -104,11 +101,9 @@ class Metrics:
         yield decisions
         yield CounterMetricFamily("eco_refusals", "Sentences with which the vetting refused.", value=self._refusals)
         yield CounterMetricFamily("eco_etcd_restarts", "Times etcd was started again.", value=self._restarts)
-        for name, help_, histogram in (
-            ("eco_look_seconds", "Time to look at everything.", self._looks),
-            ("eco_loop_seconds", "Time of one turn: look, decide, act, show.", self._turns),
-        ):
-            yield HistogramMetricFamily(name, help_, buckets=histogram.cumulative(), sum_value=histogram.sum)
+        yield HistogramMetricFamily(
+            "eco_loop_seconds", "Time to look and decide.", buckets=self._turns.cumulative(), sum_value=self._turns.sum
+        )
 
     def _of_the_decision(self, o: Observation, d: Decision) -> Iterator[Metric]:
         situations: dict[tuple[str, ...], float] = {(s.value,): float(s is d.situation) for s in Situation}

@@ -8,7 +8,6 @@ wants to see beside them. docs/status.md explains every key.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,8 @@ from eco.core.sight import Known, Unknown
 from eco.formats import VERSION, plain
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from eco.core.decision import Decision
     from eco.core.model import Cluster, Group, Member, MemberStatus, Observation, Stamp
     from eco.core.sight import Sight
@@ -90,6 +91,7 @@ def compose(  # noqa: PLR0913 -- what the two values do not say, each by its nam
     d: Decision,
     *,
     holding: Holding,
+    volume: str,
     waiting: bool,
     served_at: float | None,
     started_at: float,
@@ -97,7 +99,7 @@ def compose(  # noqa: PLR0913 -- what the two values do not say, each by its nam
     eco: str,
     etcd: str = "",
 ) -> Page:
-    """Make the page of one tick.
+    """The page of one tick.
 
     `served_at` is when a linearizable read through this node last succeeded, `started_at` when
     the agent began, both on the observation's clock; `etcd` the version of the binary, of which
@@ -105,7 +107,7 @@ def compose(  # noqa: PLR0913 -- what the two values do not say, each by its nam
     run and is not damaged.
     """
     seen = _cluster(o)
-    report = _report(o, d, _holding(o, d, holding), waiting=waiting, serving=_serves(o, served_at))
+    report = _report(o, d, _holding(o, d, holding), volume=volume, waiting=waiting, serving=_serves(o, served_at))
     return Page(
         report=report,
         state=_state(report),
@@ -128,13 +130,13 @@ def compose(  # noqa: PLR0913 -- what the two values do not say, each by its nam
 
 
 def render(page: Page) -> bytes:
-    """Write the document of `/status`: one flat JSON object, newline at the end."""
+    """The document of `/status`: one flat JSON object, newline at the end."""
     rest = {key: value for key, value in asdict(page).items() if key not in {"report", "looked_at"}}
     return json.dumps({"version": VERSION, **plain(page.report), **rest}).encode() + b"\n"
 
 
 def unknown(o: Observation) -> dict[str, str]:
-    """Name the facts this look did not get, of those asked for in this state, and why."""
+    """The facts that this look did not get, of those asked for in this state, and why."""
     facts: dict[str, Sight[Any]] = {"provider": o.group, "disk": o.disk, "registry": o.registry}
     if isinstance(o.process, Running):
         facts["etcd"] = o.mine
@@ -148,7 +150,7 @@ def unknown(o: Observation) -> dict[str, str]:
 # ---------------------------------------------------------------- the report
 
 
-def _report(o: Observation, d: Decision, holding: Holding, *, waiting: bool, serving: bool) -> Report:
+def _report(o: Observation, d: Decision, holding: Holding, *, volume: str, waiting: bool, serving: bool) -> Report:
     disk = o.disk.value if isinstance(o.disk, Known) else None
     mine = o.mine.value.mine if isinstance(o.mine, Known) else None
     stamp: Stamp | None = disk.stamp if disk else None
@@ -169,7 +171,7 @@ def _report(o: Observation, d: Decision, holding: Holding, *, waiting: bool, ser
             mine.cluster_id if mine else "", disk.cluster_id if disk else "", stamp.cluster_id if stamp else ""
         ),
         leader=mine.leader if mine else "",
-        volume=disk.volume if disk else "",
+        volume=volume,
         last_term=disk.last_term if disk else 0,
         last_index=disk.last_index if disk else 0,
         serving=serving,
@@ -184,7 +186,7 @@ def _report(o: Observation, d: Decision, holding: Holding, *, waiting: bool, ser
 
 
 def _first(*ids: Id) -> Id:
-    """Give the first id that is known, "" if none is."""
+    """The first id that is known, "" if none is."""
     return next((id_ for id_ in ids if id_), "")
 
 
@@ -200,7 +202,7 @@ def _serves(o: Observation, served_at: float | None) -> bool:
 
 
 def _state(report: Report) -> str:
-    """Say it in the original's words.
+    """The original's word for it.
 
     An original agent seeds a cluster when every instance says START (its operator.go), so a node
     that holds or may hold data never does.
@@ -214,9 +216,9 @@ def _state(report: Report) -> str:
 
 
 def _cluster(o: Observation) -> Cluster | None:
-    """Take the cluster as my etcd shows it, else as a serving peer does."""
+    """The cluster as my etcd shows it, else as a serving peer does: a learner lists no members."""
     for sight in (o.mine, o.theirs):
-        if isinstance(sight, Known):
+        if isinstance(sight, Known) and sight.value.members:
             return sight.value
     return None
 

@@ -27,17 +27,17 @@ BUSY = (408, 429, 500, 503)
 
 
 class HttpPeers:
-    """`eco.ports.Peers` over HTTP. `me` is told to the peers, so that they look at me at once."""
+    """`eco.ports.Peers` over HTTP. An urgent question says who asks, and the peer looks at once."""
 
     def __init__(self, me: str, *, ask_deadline: float = 1.0, probe_deadline: float = 0.5) -> None:
-        self._path = f"/status?from={quote(me, safe='')}"
+        self._urgent = f"/status?from={quote(me, safe='')}"
         self._ask_deadline = ask_deadline
         self._probe_deadline = probe_deadline
 
-    async def ask(self, instance: Instance) -> Report:
+    async def ask(self, instance: Instance, *, urgent: bool) -> Report:
         """Its report. Raises `Unavailable` (nobody there, too late), `Corrupt` (not its report)."""
         host, port = instance.address, instance.status_port
-        response = await get(host, port, self._path, deadline=self._ask_deadline)
+        response = await get(host, port, self._urgent if urgent else "/status", deadline=self._ask_deadline)
         what = f"the report of {instance.name} at {authority(host, port)}"
         if response.status in BUSY:
             raise Unavailable(f"{what} is not to be had: status {response.status}")
@@ -91,7 +91,7 @@ def _report(response: Response, what: str) -> Report:
 
 
 def _is_the_originals(body: bytes) -> bool:
-    """Tell by the keys: the original's `/status` has two and no name (its pkg/operator/misc.go)."""
+    """By its keys: the original's `/status` has two and no name (its pkg/operator/misc.go)."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):

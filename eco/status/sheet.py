@@ -24,7 +24,7 @@ REFRESH = 5
 
 
 def sheet(page: Page) -> bytes:
-    """Write the page as an HTML document."""
+    """The page as an HTML document."""
     report = page.report
     title = f"{report.name} · {report.situation}"
     parts = [
