@@ -66,7 +66,7 @@ class Looker:
         self.instance = next((i for i in instances if i.name == self.world.me), self.instance)
 
     async def look(self, intent: Intent, deadline: float = DEADLINE, *, urgent: bool = True) -> Observation:
-        """One look; an `urgent` one makes the peers that are asked look, too. Never raises."""
+        """One look; an `urgent` one makes the peers look at once, too. Never raises."""
         running = isinstance(self.world.child.look(), Running)
         disk = self.look_at_disk()
         others = tuple(i for i in self.known if i.name != self.world.me)

@@ -41,6 +41,8 @@ PLAN_AGE = 10.0
 """Seconds after which a plan is too old to be acted upon."""
 MOST_PATIENT = 5.0
 """Seconds: the longest wait after steps that failed."""
+HEARD_WITHIN, HEARD_MOST = 5.0, 25
+"""Peers' questions may wake the loop this often in so many seconds."""
 
 
 @dataclass
@@ -63,11 +65,13 @@ class Loop:
         self.looker = Looker(self.world)
         self.actor = Actor(self.world)
         self.pulse = Pulse(self.world, self.looker, self.wake)
-        self.records = Records(self.world, self.wake)
+        self.records = Records(self.world, self.has_news)
         self.decision: Decision | None = None
         self._woken = asyncio.Event()
         self._failures = 0
-        self._looked_at = 0.0
+        self._news = True
+        self._asked: list[float] = []
+        self._shown: object = None
         self._told = ""
 
     def wake(self) -> None:
@@ -75,9 +79,17 @@ class Loop:
         self._woken.set()
 
     def peer_asked(self) -> None:
-        """A peer in need asks for my report: look, unless that was just done."""
-        if self.world.now() - self._looked_at > RESTLESS:
+        """A peer with news asks for my report: look at once. Strangers can ask, too, so this has a budget."""
+        now = self.world.now()
+        self._asked = [at for at in self._asked if now - at < HEARD_WITHIN]
+        if len(self._asked) < HEARD_MOST:
+            self._asked.append(now)
             self.wake()
+
+    def has_news(self) -> None:
+        """Let the peers look at once: the next look tells them that I have changed."""
+        self._news = True
+        self.wake()
 
     def _restless(self) -> bool:
         return self.decision is None or self.decision.urgent or self._failures > 0
@@ -106,18 +118,26 @@ class Loop:
             return True
         self._woken.clear()
         began = self.world.now()
-        self._looked_at = began
-        o = await self.looker.look(self.intent, self._deadline(), urgent=self._restless())
+        news, self._news = self._news, False
+        o = await self.looker.look(self.intent, self._deadline(), urgent=news)
         if isinstance(o.mine, Known) and o.mine.value.readable:
             self.pulse.served_at = o.now
         decision = self._decide(o)
-        self.show(o, decision, self.world.now() - began)
+        self._publish(o, decision, self.world.now() - began)
         self.records.keep(o, tasks)
         if isinstance(decision.step, Hold):
             self.journal.waited(decision, o, self.world.wall())
             self._failures = 0
             return False
         return await self._take(decision, o)
+
+    def _publish(self, o: Observation, decision: Decision, seconds: float) -> None:
+        """Show the decision, and let the peers know when it is news to them."""
+        self.show(o, decision, seconds)
+        shown = (decision.situation, decision.memory.ticket, type(o.process), o.intent, _incarnation(o))
+        if shown != self._shown:
+            self._shown = shown
+            self.has_news()
 
     def _deadline(self) -> float:
         """The first look of a node that holds data is a short one."""
@@ -208,6 +228,10 @@ class Loop:
         """The maintenance flag."""
         self.intent = replace(self.intent, paused=paused)
         self.wake()
+
+
+def _incarnation(o: Observation) -> str:
+    return o.disk.value.stamp.incarnation if isinstance(o.disk, Known) else ""
 
 
 def _kind(decision: Decision) -> object:

@@ -150,7 +150,7 @@ def unknown(o: Observation) -> dict[str, str]:
 # ---------------------------------------------------------------- the report
 
 
-def _report(o: Observation, d: Decision, holding: Holding, *, volume: str, waiting: bool, serving: bool) -> Report:
+def _report(o: Observation, d: Decision, holding: Holding, *, volume: str, waiting: bool, serving: bool) -> Report:  # noqa: PLR0913 -- as compose
     disk = o.disk.value if isinstance(o.disk, Known) else None
     mine = o.mine.value.mine if isinstance(o.mine, Known) else None
     stamp: Stamp | None = disk.stamp if disk else None
