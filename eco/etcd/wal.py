@@ -30,12 +30,13 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from google_crc32c import extend
 
-from eco.core.model import Id
 from eco.etcd.ids import hexed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
+
+    from eco.core.model import Id
 
 _METADATA, _ENTRY, _STATE, _CRC, _SNAPSHOT = range(1, 6)
 _TYPE_TAG, _CRC_TAG, _DATA_TAG = 0x08, 0x10, 0x1A
@@ -91,7 +92,7 @@ def read(directory: Path, *, whole: bool = True) -> Log:
     compared: enough to know whose log it is and where it ends before etcd, which checks all,
     is started on it.
     """
-    paths = segments(directory)
+    paths = segments(directory) if directory.is_dir() else ()
     if not paths:
         return Log(damage=f"there is no write-ahead log in {directory}")
     numbers = [int(path.name[:16], 16) for path in paths]
