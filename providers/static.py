@@ -120,7 +120,6 @@ class Static:
     async def _look_at(self, file: Path) -> _Listed:
         try:
             if self._read is None or self._read[0] != _mark(file):
-                self._read = None
                 self._read = await _settled(file)
         except OSError as fault:
             raise Unavailable(f"{file} cannot be read: {fault.strerror}") from fault

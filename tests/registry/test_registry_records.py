@@ -153,6 +153,10 @@ async def test_what_vanished_from_the_store_is_not_remembered() -> None:
     store.objects.clear()
     assert await mine.look() == RegistryView()
 
+    others = replace(FOUNDED, nonce="another")
+    store.objects = holding(OWNER, others).objects
+    assert (await mine.look()).charters == (others,)
+
 
 # ---------------------------------------------------------------- what cannot be
 
