@@ -104,7 +104,7 @@ def compose(  # noqa: PLR0913 -- what the two values do not say, each by its nam
     `served_at` is when a linearizable read through this node last succeeded, `started_at` when
     the agent began, both on the observation's clock; `etcd` the version of the binary, of which
     a running etcd's own word is preferred. `holding` is the core's word on an etcd that does not
-    run and is not damaged.
+    run and is not damaged, `volume` its word on which volume is mine.
     """
     seen = _cluster(o)
     report = _report(o, d, _holding(o, d, holding), volume=volume, waiting=waiting, serving=_serves(o, served_at))

@@ -41,17 +41,19 @@ async def answer(body: bytes, status: int = 200) -> str:
 
     async with serving(handler) as server:
         try:
-            return f"report of {(await PEERS.ask(at(server.port))).name}"
+            return f"report of {(await PEERS.ask(at(server.port), urgent=False)).name}"
         except (Corrupt, Unavailable) as fault:
             return f"{type(fault).__name__}: {fault}"
 
 
-async def test_a_peers_report_arrives_as_it_was_and_the_peer_learns_who_asked() -> None:
+async def test_a_peers_report_arrives_as_it_was_and_an_urgent_question_says_who_asks() -> None:
     page = page_of()
     heard: list[str] = []
     api = StatusApi(lambda: page, {}, "", bytes, clock=time.monotonic, on_peer=heard.append)
     async with serving(api) as server:
-        assert await PEERS.ask(at(server.port)) == page.report
+        assert await PEERS.ask(at(server.port), urgent=False) == page.report
+        assert heard == []
+        assert await PEERS.ask(at(server.port), urgent=True) == page.report
     assert heard == ["b & co"]
 
 
@@ -59,14 +61,14 @@ async def test_a_report_under_another_name_is_corrupt() -> None:
     page = page_of()
     async with serving(StatusApi(lambda: page, {}, "", bytes, clock=time.monotonic)) as server:
         with pytest.raises(Corrupt, match="answers as a, not c"):
-            await PEERS.ask(at(server.port, "c"))
+            await PEERS.ask(at(server.port, "c"), urgent=False)
 
 
 async def test_an_agent_that_has_not_looked_yet_is_unavailable() -> None:
     nothing: Page | None = None
     async with serving(StatusApi(lambda: nothing, {}, "", bytes, clock=time.monotonic)) as server:
         with pytest.raises(Unavailable, match="not to be had: status 503"):
-            await PEERS.ask(at(server.port))
+            await PEERS.ask(at(server.port), urgent=False)
 
 
 async def test_an_original_operator_is_named_as_such() -> None:
@@ -112,7 +114,7 @@ async def test_a_peer_that_does_not_answer_is_unavailable_in_time() -> None:
     with silent_port() as port:
         began = time.monotonic()
         with pytest.raises(Unavailable):
-            await HttpPeers("b", ask_deadline=0.2).ask(at(port))
+            await HttpPeers("b", ask_deadline=0.2).ask(at(port), urgent=True)
         assert time.monotonic() - began < 3
 
 

@@ -14,9 +14,7 @@ from eco.status.http import Limits, Request, Response, Server, serve, text
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from hypothesis import HealthCheck, settings
-
-from eco.status.http import Handler
+    from eco.status.http import Handler
 
 PATIENCE = 20.0
 """Seconds until a wait of a test has failed: generous, the machine may be busy."""

@@ -92,6 +92,7 @@ def page_of(o: Observation | None = None, d: Decision | None = None, **other: ob
     """The page of a look and a decision."""
     said: dict[str, object] = {
         "holding": Holding.HOLDING,
+        "volume": "vol-a",
         "waiting": False,
         "served_at": NOW,
         "started_at": NOW - 100,
