@@ -52,6 +52,8 @@ class Memory:
     """Learners: the highest applied index seen, and when it was reached."""
     idle_since: float | None = None
     """Since when my running etcd has taken no part while others serve."""
+    unserved_since: float | None = None
+    """Since when my running etcd has not served."""
     leaderless_since: float | None = None
     """Since when no quorum was seen to serve."""
     leader_agent_silent_since: float | None = None

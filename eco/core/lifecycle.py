@@ -68,10 +68,13 @@ def _chartered(view: View, _memory: Memory, _policy: Policy, _because: str) -> S
     return seeding.chartered(view)
 
 
-def _rejoin(view: View, _memory: Memory, _policy: Policy, because: str) -> Step:
+def _rejoin(view: View, memory: Memory, policy: Policy, because: str) -> Step:
+    if isinstance(view.o.process, Running):
+        since = memory.unserved_since
+        if since is None or view.o.now - since < policy.leaderless:
+            return Hold(f"{because}; my etcd does not serve at this look")
+        return Stop(f"{because}, and my etcd has not served for {view.o.now - since:.0f} s: stop it")
     if view.theirs is None or not view.theirs.readable:
-        if isinstance(view.o.process, Running):
-            return Stop(f"{because}: stop it")
         return Hold(f"{because}; awaiting a cluster that serves, to join it")
     return _renewed(view) or membership.rejoin(view)
 
@@ -126,10 +129,12 @@ def _relieve(view: View, memory: Memory, policy: Policy) -> Step | None:
 
 
 def _restart(view: View, memory: Memory, policy: Policy, because: str) -> Step:
-    if view.my_member is None:
+    if view.removed:
         return membership.rejoin(view)
-    since = memory.idle_since
-    if since is not None and view.o.now - since >= policy.restart_patience:
+    since, held = memory.idle_since, view.disk is not None and view.disk.data is Data.PRESENT
+    if view.my_member is not None and since is not None and view.o.now - since >= policy.restart_patience:
+        if not held:
+            return Stop(f"{because}, and its data is not in my data directory: stop it")
         return Restart(f"{because} for {view.o.now - since:.0f} s: restart it")
     return _address(view) or Hold(because)
 

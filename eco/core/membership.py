@@ -277,6 +277,10 @@ def _ask_to_join(view: View, me: Instance) -> Step:
     staying = [m for m in view.voters if not reason_to_leave(view, m)]
     if view.group is not None and len(staying) >= view.group.desired:
         return Hold(f"the cluster has its {view.group.desired} members; I wait to replace one")
+    if view.group is None and view.disk is not None and view.disk.data is not Data.ABSENT:
+        return Hold("my member was removed or is of no use; the provider has to list me before I join anew")
+    if view.foreign:
+        return Hold("the registry belongs to another owner")
     url = view.o.peer_url
     ghosts = [m for m in mine if not m.name and url in m.peer_urls]
     ghost = ghosts[0].id if ghosts else ""

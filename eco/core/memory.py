@@ -26,6 +26,9 @@ def remember(view: View, memory: Memory) -> Memory:
         silent=_silent(view, memory),
         learners=_learners(view, memory),
         idle_since=_since(memory.idle_since, view.o.now, so=idle),
+        unserved_since=_since(
+            memory.unserved_since, view.o.now, so=isinstance(view.o.process, Running) and not view.serving
+        ),
         leaderless_since=_since(memory.leaderless_since, view.o.now, so=not view.quorum_seen),
         leader_agent_silent_since=_since(
             memory.leader_agent_silent_since, view.o.now, so=view.serving and not _leader_agent_lives(view)

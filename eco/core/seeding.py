@@ -40,6 +40,8 @@ def obstacle_to_birth(view: View, memory: Memory, policy: Policy) -> str:
     group, registry = view.group, view.registry
     if group is None or registry is None:
         return "birth needs the provider's list and the registry"
+    if view.foreign:
+        return f"the registry belongs to {registry.owner}, this is {group.identity}"
     if registry.snapshots:
         return "the store holds snapshots of an earlier cluster, which an empty one would hide: restore, or use another"
     missing = group.desired - len(present(view))
@@ -78,7 +80,8 @@ def _earlier_life(view: View, memory: Memory, policy: Policy) -> str:
     founder is proven wiped or gone."""
     charter, registry = view.charter, view.registry
     if charter is None or registry is None:
-        return ""
+        beaten = registry is not None and registry.alive is not None
+        return "a cluster has lived under this registry, which has lost its charter" if beaten else ""
     if charter.origin is not Origin.NOTHING or view.rosters or registry.alive is not None:
         return f"generation {charter.number} has lived; it can be recovered, never be born again"
     standing = [v.name for v in charter.founders if view.evidence(v) not in LOST]

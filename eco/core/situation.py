@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from eco.core.decision import Memory
 from eco.core.model import Data, Exit, Holding, Presence, Running, Stopped
 from eco.core.quorum import broken_by
 from eco.core.seeding import listed, obstacle_to_birth
@@ -15,7 +16,6 @@ from eco.core.sight import Unknown
 from eco.core.view import LOST, View
 
 if TYPE_CHECKING:
-    from eco.core.decision import Memory
     from eco.core.policy import Policy
 
 
@@ -37,8 +37,10 @@ def paused(view: View, _memory: Memory, _policy: Policy) -> str:
 
 
 def alien(view: View, _memory: Memory, _policy: Policy) -> str:
-    """Data of another cluster, or of another registry's."""
-    disk, registry = view.disk, view.registry
+    """Data of another cluster or registry, or a registry of another owner."""
+    disk, registry, group = view.disk, view.registry, view.group
+    if registry is not None and group is not None and registry.owner and group.identity not in ("", registry.owner):
+        return f"the registry belongs to {registry.owner}, this group is {group.identity}"
     if disk is None or disk.data is Data.ABSENT:
         return ""
     stamp = disk.stamp
@@ -129,6 +131,9 @@ def unusable(view: View, policy: Policy) -> str:
     if disk is None or disk.data is Data.ABSENT:
         return ""
     stamp = disk.stamp
+    elsewhere = alien(view, Memory(), policy) or superseded(view, Memory(), policy)
+    if elsewhere:
+        return elsewhere
     if disk.data is Data.DAMAGED:
         return f"my data is damaged: {disk.damage}"
     if stamp.name and stamp.name != view.o.me and disk.stamped:
@@ -137,13 +142,18 @@ def unusable(view: View, policy: Policy) -> str:
         return f"the data is of member {disk.member_id}, its stamp says {stamp.member_id}"
     if stamp.join is not None:
         return "my join as a new member was accepted: this data is to be set aside"
-    if view.theirs is not None and stamp.member_id and view.my_member is None:
+    if view.removed:
         return "my member was removed from the cluster"
-    if isinstance(process, Stopped) and process.exit is Exit.REMOVED and view.my_member is None:
+    return _ended(process, view, policy) if isinstance(process, Stopped) else ""
+
+
+def _ended(process: Stopped, view: View, policy: Policy) -> str:
+    """Why etcd, as it ended, must not be started again on the same data; "" when it may."""
+    if process.exit is Exit.REMOVED and view.my_member is None:
         return "etcd says that its member was removed from the cluster"
-    if isinstance(process, Stopped) and process.exit is Exit.DAMAGED:
+    if process.exit is Exit.DAMAGED:
         return f"etcd calls its data damaged: {process.words}"
-    if isinstance(process, Stopped) and process.exit is Exit.CRASHED and process.failures >= policy.give_up_starts:
+    if process.exit is Exit.CRASHED and process.failures >= policy.give_up_starts:
         return f"etcd failed to start {process.failures} times: {process.words}"
     return ""
 
@@ -159,7 +169,8 @@ def absent(view: View, _memory: Memory, _policy: Policy) -> str:
         return ""
     if view.theirs is None or not view.theirs.readable or view.charter is None:
         return ""
-    return "no data, and the cluster serves" if view.holding is not Holding.LATE or view.disk.stamp.started else ""
+    begun = view.disk.stamp.started or view.disk.stamp.join is not None
+    return "no data, and the cluster serves" if begun or view.holding is not Holding.LATE else ""
 
 
 def reseeding(view: View, memory: Memory, policy: Policy) -> str:
@@ -213,7 +224,8 @@ def blind(view: View, _memory: Memory, _policy: Policy) -> str:
         missing.append(f"the provider: {view.o.group.because}")
     if missing:
         return "; ".join(missing)
-    if disk.data is Data.ABSENT and view.holding is Holding.LATE and not disk.stamp.started:
+    begun = disk.stamp.started or disk.stamp.join is not None
+    if disk.data is Data.ABSENT and view.holding is Holding.LATE and not begun:
         return f"this directory is empty, and on volume {view.my_volume or 'unknown'}, not on the one recorded for me"
     return ""
 

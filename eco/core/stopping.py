@@ -28,6 +28,9 @@ def stop(view: View, memory: Memory, policy: Policy) -> Step:
     if not isinstance(view.o.process, Running):
         return Stop("told to stop; etcd does not run", then_exit=True)
     if not view.serving:
+        unserved = view.o.now - memory.unserved_since if memory.unserved_since is not None else 0.0
+        if view.mine is None and unserved < policy.ticket_patience:
+            return Hold("told to stop; my etcd gives no answer at this look, so that it may be needed")
         return Stop("told to stop; this node serves nobody", then_exit=True)
     waited = view.o.now - since
     if waited >= policy.stop_patience:
@@ -72,9 +75,9 @@ def ticket(view: View, memory: Memory) -> str:
     if not view.leading:
         return ""
     wanting = sorted(_stopping(view))
-    if memory.ticket in wanting and (memory.ticket == view.o.me or _runs(view.reports.get(memory.ticket))):
-        return memory.ticket
     followers = [name for name in wanting if name != view.o.me and _runs(view.reports.get(name))]
+    if memory.ticket in followers or (memory.ticket == view.o.me in wanting and not everyone_stops(view)):
+        return memory.ticket
     if everyone_stops(view):
         return next(iter(followers), view.o.me)
     for name in (*followers, *(name for name in wanting if name == view.o.me)):
@@ -128,7 +131,7 @@ def leave(view: View, policy: Policy) -> Step:
         if heir is not None:
             return MoveLeader(heir.id, view.name_of(heir), "I am leaving: hand leadership over first")
         return Hold("I am leaving, but nobody can take over leadership")
-    if view.theirs is not None and view.my_member is None:
+    if view.removed:
         return Stop("I have been removed from the cluster", then_exit=final)
     return Hold("leaving: awaiting my removal by the leader's agent")
 

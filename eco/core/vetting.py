@@ -34,6 +34,7 @@ from eco.core.view import LOST, View
 
 if TYPE_CHECKING:
     from eco.core.decision import Memory
+    from eco.core.model import Disk, Member
     from eco.core.policy import Policy
 
 
@@ -48,7 +49,7 @@ def vet(step: Step, o: Observation, memory: Memory, policy: Policy) -> str:  # n
         case Start():
             return _start(step, view)
         case Restart():
-            return "I9: a linearizable read through this etcd just worked" if view.serving else ""
+            return _restart(view)
         case Stop():
             return _stop(view)
         case SetAside():
@@ -89,6 +90,8 @@ def _found(step: Found, view: View) -> str:  # noqa: C901 - the one act that mus
         return "I4: a cluster has lived under this registry"
     if view.charter is not None and any(view.evidence(v) not in LOST for v in view.charter.founders):
         return "I4: a founder of the earlier generation may live"
+    if view.foreign:
+        return "I3: the registry belongs to another owner"
     if any(r.holding is not Holding.EMPTY for r in view.reports.values()):
         return "I4: a peer holds data, or may"
     if any(not isinstance(p, Known) or p.value for p in view.o.probes.values()):
@@ -130,16 +133,36 @@ def _start(step: Start, view: View) -> str:
         return "I1: there is no data to start on, or it is to be set aside"
     if stamp.cluster and stamp.cluster != view.o.cluster:
         return "I3: the data is of another cluster"
-    if stamp.generation and stamp.generation < view.newest:
+    if view.generation and view.generation < view.newest:
         return "I3: a newer generation was founded"
-    if disk.stamped:
-        foreign = stamp.name != view.o.me or (disk.cluster_id and stamp.cluster_id not in ("", disk.cluster_id))
-        return "I3: the data is not this node's" if foreign else ""
-    if view.registry is None:
-        return "I3: data without a stamp is started only when the registry can be asked whose it is"
-    return (
-        "" if view.charter is None or view.charter.cluster_id == disk.cluster_id else "I3: no charter names this data"
-    )
+    return _whose(disk, view)
+
+
+def _whose(disk: Disk, view: View) -> str:
+    stamp, registry = disk.stamp, view.registry
+    if disk.stamped and stamp.name != view.o.me:
+        return f"I3: the data is of {stamp.name}"
+    if _differ(stamp.cluster_id, disk.cluster_id) or _differ(stamp.member_id, disk.member_id):
+        return "I3: the log is not of the member that the stamp names"
+    if registry is None:
+        unvouched = "I3: data without a stamp is started only when the registry can be asked whose it is"
+        return "" if disk.stamped else unvouched
+    if _differ(stamp.registry_id, registry.registry_id):
+        return "I3: the data is of another registry"
+    unnamed = not stamp.generation and view.charter is not None and view.my_charter is None
+    return "I3: no charter names this data" if unnamed else ""
+
+
+def _differ(one: str, other: str) -> bool:
+    return "" not in (one, other) and one != other
+
+
+def _restart(view: View) -> str:
+    if view.serving or view.theirs is None or not view.theirs.readable:
+        return "I9: an etcd is restarted only while others serve without it"
+    disk = view.disk
+    held = disk is not None and disk.data is Data.PRESENT and disk.stamp.join is None
+    return "" if held else "I1: there is no data to start on again"
 
 
 def _stop(view: View) -> str:
@@ -163,7 +186,7 @@ def _set_aside(view: View) -> str:
 def _add_self(step: AddSelf, view: View) -> str:
     if view.theirs is None or not view.theirs.readable or view.charter is None:
         return "I5: no cluster is seen to serve"
-    if step.generation != view.charter.number or view.theirs.mine.cluster_id != view.charter.cluster_id:
+    if view.foreign or step.generation != view.charter.number or view.theirs.mine.cluster_id != view.charter.cluster_id:
         return "I3: the cluster that serves is not the newest charter's"
     if any(step.peer_url in m.peer_urls or m.name == view.o.me for m in view.voters):
         return "I5: I am still a voter of an earlier incarnation"
@@ -190,20 +213,20 @@ def _remove(step: RemoveMember, view: View, memory: Memory, policy: Policy) -> s
     target = next((m for m in view.voters if m.id == step.member_id), None)
     if target is None or view.mine is None or target.id == view.mine.mine.member_id:
         return "I5: not another voter of a cluster that I lead"
-    if not _may_go(view, memory, policy, step):
+    if not _may_go(view, memory, policy, target):
         return "I5: it is neither lost, nor leaving, nor silent for long enough"
     return _change(view, {m.id for m in view.voters} - {target.id})
 
 
-def _may_go(view: View, memory: Memory, policy: Policy, step: RemoveMember) -> bool:
-    voter = view.recorded.get(step.member_id)
-    if voter is not None and view.evidence(voter) in LOST:
+def _may_go(view: View, memory: Memory, policy: Policy, target: Member) -> bool:
+    voter = view.record_of(target)
+    if view.evidence(voter) in LOST:
         return True
-    presence, report = view.presence(step.name), view.reports.get(step.name)
-    taken_off = voter is not None and view.group is not None and view.group.operated and view.gone(voter)
-    ordered = presence is Presence.LEAVING or taken_off
-    asked = report is not None and report.leaving and report.member_id == step.member_id
-    since = memory.silent.get(step.member_id)
+    report = view.reports.get(voter.name)
+    taken_off = view.group is not None and view.group.operated and view.gone(voter)
+    ordered = view.presence(voter.name) is Presence.LEAVING or taken_off
+    asked = report is not None and report.leaving and report.member_id == target.id
+    since = memory.silent.get(target.id)
     silent = since is not None and view.o.now - since >= policy.unhealthy_member_ttl
     return bool(ordered or asked or (silent and any(r.waiting for r in view.reports.values())))
 

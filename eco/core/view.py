@@ -77,8 +77,17 @@ class View:
 
     @cached_property
     def theirs(self) -> Cluster | None:
-        """The cluster as a serving peer's etcd shows it."""
-        return self.o.theirs.value if isinstance(self.o.theirs, Known) else None
+        """The cluster as a serving peer's etcd shows it: the one of the newest charter, or while
+        none can be read, of my data. Another cluster is nothing to join or to compare with."""
+        theirs, due = self.o.theirs, self._due
+        return theirs.value if isinstance(theirs, Known) and due in ("", theirs.value.mine.cluster_id) else None
+
+    @cached_property
+    def _due(self) -> Id:
+        """The id of the cluster that is to serve, "" when it is not known."""
+        if self.charter is not None:
+            return self.charter.cluster_id
+        return (self.disk.stamp.cluster_id or self.disk.cluster_id) if self.disk else ""
 
     @cached_property
     def reports(self) -> dict[str, Report]:
@@ -117,6 +126,12 @@ class View:
             ours = self.disk.stamp.registry_id
             known += [r.generation for r in self.reports.values() if ours and r.registry_id == ours]
         return max(known, default=0)
+
+    @property
+    def foreign(self) -> bool:
+        """The registry is known to belong to another owner than this group."""
+        owner, identity = self.registry.owner if self.registry else "", self.group.identity if self.group else ""
+        return "" not in (owner, identity) and owner != identity
 
     @cached_property
     def my_charter(self) -> Charter | None:
@@ -185,19 +200,16 @@ class View:
         return self.evidence(voter) is Evidence.ALIVE
 
     def _answers(self, voter: Voter) -> bool:
-        for cluster in (self.mine, self.theirs):
-            if cluster is not None and voter.member_id:
-                if cluster.mine.member_id == voter.member_id:
-                    return True
-                if isinstance(cluster.statuses.get(voter.member_id), Known):
-                    return True
-        return False
+        """Whether its etcd answers, whichever cluster that is."""
+        seen = [sight.value for sight in (self.o.mine, self.o.theirs) if isinstance(sight, Known)]
+        answering = {i for cluster in seen for i, status in cluster.statuses.items() if isinstance(status, Known)}
+        return voter.member_id != "" and voter.member_id in answering | {cluster.mine.member_id for cluster in seen}
 
     def _my_evidence(self, voter: Voter) -> Evidence:
         if self.disk is None:
             return Evidence.UNKNOWN
         stamp = self.disk.stamp
-        same = stamp.member_id == voter.member_id or (voter.incarnation and stamp.incarnation == voter.incarnation)
+        same = self.my_id == voter.member_id or (voter.incarnation and stamp.incarnation == voter.incarnation)
         if same and self.disk.data is Data.PRESENT:
             return Evidence.HOLDING
         if same and self.disk.data is Data.DAMAGED:
@@ -213,8 +225,8 @@ class View:
 
     @cached_property
     def holding(self) -> Holding:
-        """What I have to offer. An empty directory is `EMPTY` only on the expected volume: else,
-        and while the registry cannot be asked which that is, it is `LATE`."""
+        """What I have to offer. An empty directory is `EMPTY` only on the expected volume and while it
+        was never given a role: else, and while the registry cannot be asked, it is `LATE`."""
         if isinstance(self.o.process, Running):
             return Holding.RUNNING
         if self.disk is None:
@@ -223,13 +235,14 @@ class View:
             return Holding.DAMAGED
         if self.disk.data is Data.PRESENT:
             return Holding.HOLDING
-        if self.disk.stamp.started:
+        if self.disk.stamp.started or self.disk.stamp.join is not None:
             return Holding.LATE
         return Holding.EMPTY if self.registry is not None and self._volume_expected else Holding.LATE
 
     @cached_property
     def _volume_expected(self) -> bool:
-        records = [voter for voter in self.recorded.values() if voter.name == self.o.me]
+        """A voter set that may be in force expects me on the volume it names; a set of the past does not."""
+        records = [voter for voters in self.voter_sets for voter in voters if voter.name == self.o.me]
         if not records or self.disk is None:
             return True
         last, volume = records[-1], self.my_volume
@@ -276,10 +289,25 @@ class View:
         return tuple(m for m in self.cluster.members if m.is_learner) if self.cluster else ()
 
     @cached_property
+    def my_id(self) -> Id:
+        """My member id, of my etcd, my stamp or my log; "" when none of them tells."""
+        if self.mine is not None:
+            return self.mine.mine.member_id
+        return (self.disk.stamp.member_id or self.disk.member_id) if self.disk else ""
+
+    @cached_property
     def my_member(self) -> Member | None:
         """My line of the member list."""
-        mine = self.mine.mine.member_id if self.mine else self.disk.stamp.member_id if self.disk else ""
-        return next((m for m in (*self.voters, *self.learners) if m.id == mine), None)
+        return next((m for m in (*self.voters, *self.learners) if m.id == self.my_id), None)
+
+    @cached_property
+    def removed(self) -> bool:
+        """The cluster of my data serves and does not list my member any more. Both ids have to be
+        known: a member that cannot be named has not been removed."""
+        if self.theirs is None or not self.theirs.readable or self.disk is None or not self.my_id:
+            return False
+        ours = self.mine.mine.cluster_id if self.mine else self.disk.stamp.cluster_id or self.disk.cluster_id
+        return ours == self.theirs.mine.cluster_id and self.my_id not in {m.id for m in self.theirs.members}
 
     @cached_property
     def healthy(self) -> frozenset[Id]:
@@ -292,10 +320,13 @@ class View:
         return frozenset(up | {cluster.mine.member_id})
 
     def instance_of(self, member: Member) -> Instance | None:
-        """The listed instance behind a member: at its peer URL, else of its published name."""
-        at_url = self.instance_at(member.peer_urls)
-        named = [i for i in self.group.instances if i.name == member.name] if self.group else []
-        return at_url or next(iter(named), None)
+        """The listed instance behind a member: the one whose agent has vouched for its data, else
+        the one at its peer URL (addresses are used again), else the one of its published name."""
+        recorded, instances = self.recorded.get(member.id), self.group.instances if self.group else ()
+        if recorded is not None and recorded.incarnation:
+            return next((i for i in instances if i.name == recorded.name), None)
+        named = next((i for i in instances if i.name == member.name), None)
+        return self.instance_at(member.peer_urls) or named
 
     def instance_at(self, peer_urls: tuple[str, ...]) -> Instance | None:
         """The listed instance whose peer address is among these URLs."""
@@ -343,7 +374,9 @@ def _told(report: Report, voter: Voter) -> Evidence:
             return Evidence.HOLDING if same else Evidence.UNKNOWN
         case Holding.DAMAGED:
             return Evidence.DAMAGED if same else Evidence.UNKNOWN
-        case Holding.EMPTY:
+        case Holding.EMPTY if voter.incarnation:
             return Evidence.HOLDING if same else Evidence.WIPED
+        case Holding.EMPTY:
+            return Evidence.UNKNOWN  # no agent ever vouched that the data set lay in this directory
         case Holding.LATE:
             return Evidence.UNKNOWN
