@@ -130,7 +130,7 @@ class _Reading:
     """What a `Log` is made of, while records are taken in. They are decoded at the end only."""
 
     def __init__(self) -> None:
-        self.crc = 0
+        self.crc: int | None = None
         self.metadata = b""
         self.state = b""
         self.entry = b""
@@ -169,20 +169,32 @@ class _Reading:
         running = self.crc
         for frame in frames:
             kind, crc, data = _unpacked(*frame)
-            running = extend(running, data) if kind != _CRC else running or crc
+            if kind != _CRC:
+                running = extend(running or 0, data)
+            elif running is None:
+                running = crc
             if running != crc:
-                raise _broken("checksum mismatch", *frame)
+                offset, buffer, start, end = frame
+                torn = _has_zero_sector(offset + _LENGTH.size, buffer[start:end])
+                raise _Broken(f"checksum mismatch at byte {offset}", torn=torn)
             if kind == _ENTRY:
                 self.entry = data
             elif kind == _STATE:
                 self.state = data
-            elif kind == _SNAPSHOT:
-                self.mark, self.before_mark = data, self.entry
-            elif kind == _METADATA and self.metadata in (b"", data):
-                self.metadata = data
             elif kind != _CRC:
-                raise _Broken(f"a record that does not belong there at byte {frame[0]}")
+                self.keep(kind, data, frame[0])
+        if running is None:
+            raise _Broken("no record", torn=True)
         self.crc = running
+
+    def keep(self, kind: int, data: bytes, offset: int) -> None:
+        """Keep one of the rarer records. Raises `_Broken`."""
+        if kind == _SNAPSHOT:
+            self.mark, self.before_mark = data, self.entry
+        elif kind == _METADATA and self.metadata in (b"", data):
+            self.metadata = data
+        else:
+            raise _Broken(f"a record that does not belong there at byte {offset}")
 
     def log(self) -> Log:
         """Decode what was kept."""
@@ -215,7 +227,7 @@ def _frames(file: BinaryIO) -> Iterator[_Frame]:
         buffer, base, at = buffer[at:] + file.read(max(_CHUNK, wanted)), base + at, 0
         if len(buffer) < wanted:
             if buffer:
-                raise _Broken(f"a record cut short at byte {base}", torn=_may_be_cut(base, buffer))
+                raise _Broken(f"a record cut short at byte {base}", torn=_is_cut(base, buffer))
             return
         wanted = _LENGTH.size
         while len(buffer) - at >= _LENGTH.size:
@@ -246,7 +258,8 @@ def _unpacked(offset: int, buffer: bytes, start: int, end: int) -> tuple[int, in
                 return buffer[start + 1], crc, buffer[data:end]
     except IndexError:
         pass
-    raise _broken("a malformed record", offset, buffer, start, end)
+    torn = _lacks_head(offset + _LENGTH.size, buffer[start:end])
+    raise _Broken(f"a malformed record at byte {offset}", torn=torn)
 
 
 def _numbers(message: bytes, count: int) -> tuple[int, ...]:
@@ -275,14 +288,10 @@ def _varint(raw: bytes, at: int) -> tuple[int, int]:
     raise IndexError(at)
 
 
-def _broken(what: str, offset: int, buffer: bytes, start: int, end: int) -> _Broken:
-    return _Broken(f"{what} at byte {offset}", torn=_has_zero_sector(offset + _LENGTH.size, buffer[start:end]))
-
-
-def _may_be_cut(offset: int, frame: bytes) -> bool:
-    """Tell whether a frame that its file cuts short is as long as its own record says."""
+def _is_cut(offset: int, frame: bytes) -> bool:
+    """Tell whether a frame that the end of its file cuts short is as long as its own record says."""
     start = _LENGTH.size
-    if len(frame) < start + _LONGEST_RECORD_HEAD or _has_zero_sector(offset + start, frame[start:]):
+    if len(frame) < start + _LONGEST_RECORD_HEAD or _lacks_head(offset + start, frame[start:]):
         return True
     try:
         _, at = _varint(frame, start + 3)
@@ -291,6 +300,12 @@ def _may_be_cut(offset: int, frame: bytes) -> bool:
         return False
     (length,) = _LENGTH.unpack_from(frame)
     return at + size == start + (int(length) & _SIZE)
+
+
+def _lacks_head(offset: int, record: bytes) -> bool:
+    """Tell whether a sector with the first bytes of a record, which are its type, crc and size, is all zero."""
+    share = -offset % _SECTOR
+    return _has_zero_sector(offset, record[: share if share >= _LONGEST_RECORD_HEAD else share + _SECTOR])
 
 
 def _has_zero_sector(offset: int, data: bytes) -> bool:

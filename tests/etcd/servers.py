@@ -90,6 +90,11 @@ class Server:
             self.process.wait()
             self.process = None
 
+    def ended(self, deadline: float) -> int:
+        """Wait until it ends by itself, and give its exit status."""
+        assert self.process is not None
+        return self.process.wait(deadline)
+
     async def served(self, client: EtcdClient) -> None:
         await until(lambda: client.readable(self.urls), SERVING, f"{self.name} serves")
 
