@@ -30,7 +30,7 @@ def tick(memory: Memory, o: Observation, policy: Policy) -> Decision:
     if row.situation is not memory.situation:
         remembered = replace(remembered, situation=row.situation, since=o.now)
     step = row.choose(view, remembered, policy, because)
-    refusal = vet(step, o, remembered, policy)
+    refusal = vet(step, view, remembered, policy)
     refused = (f"{type(step).__name__} ({step.because}): {refusal}",) if refusal else ()
     step = Hold(f"refused to {type(step).__name__}: {refusal}") if refusal else step
     restless = row.situation not in QUIET or not isinstance(step, Hold) or bool(remembered.silent or view.learners)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from eco.core.model import Data, Holding, Observation, Presence, Running, Stopped
+from eco.core.model import Data, Holding, Presence, Running, Stopped
 from eco.core.quorum import has_quorum
 from eco.core.sight import Known
 from eco.core.steps import (
@@ -38,9 +38,8 @@ if TYPE_CHECKING:
     from eco.core.policy import Policy
 
 
-def vet(step: Step, o: Observation, memory: Memory, policy: Policy) -> str:  # noqa: C901, PLR0912 - one case a step
+def vet(step: Step, view: View, memory: Memory, policy: Policy) -> str:  # noqa: C901, PLR0912 - one case a step
     """Why this step must not be taken now, naming the rule; "" when nothing forbids it."""
-    view = View(o)
     match step:
         case Hold():
             return ""
