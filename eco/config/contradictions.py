@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from eco.config import etcd_flags
 from eco.config.amounts import GI, duration
-from eco.config.kinds import is_ip
+from eco.config.kinds import is_host, is_ip
 from eco.errors import Problem
 
 if TYPE_CHECKING:
@@ -159,6 +159,7 @@ def _addresses(eco: Eco) -> Iterator[Finding]:
                 hint = f"is this instance's {name}, too; write another, or 0 for none"
                 yield Finding((f"{_ETCD}.metrics-port",), str(eco.etcd.metrics_port), hint)
         host = mine.get("address")
-        if not eco.listen_address and isinstance(host, str) and host not in {"", "localhost"} and not is_ip(host):
+        is_name = isinstance(host, str) and is_host(host) and not is_ip(host) and host != "localhost"
+        if is_name and not eco.listen_address:
             hint = f"is empty, so that etcd would listen on {host}, but it listens on IP addresses alone; write 0.0.0.0"
             yield Finding(("eco.listen-address",), "", hint)

@@ -76,7 +76,8 @@ PASSED = frozenset(
     client-key-file compact-hash-check-time compaction-batch-limit compaction-sleep-interval corrupt-check-time cors
     distributed-tracing-address distributed-tracing-instance-id distributed-tracing-sampling-rate
     distributed-tracing-service-name downgrade-check-time enable-distributed-tracing enable-grpc-gateway
-    enable-log-rotation enable-pprof enable-v2 experimental-bootstrap-defrag-threshold-megabytes
+    enable-log-rotation enable-pprof enable-v2 experimental-backend-bbolt-freelist-type
+    experimental-bootstrap-defrag-threshold-megabytes
     experimental-compact-hash-check-enabled experimental-compact-hash-check-time experimental-compaction-batch-limit
     experimental-compaction-sleep-interval experimental-corrupt-check-time experimental-distributed-tracing-address
     experimental-distributed-tracing-instance-id experimental-distributed-tracing-sampling-rate

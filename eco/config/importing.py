@@ -19,7 +19,7 @@ from eco.config import etcd_flags, sources, tree
 from eco.config.amounts import GI, KI, MI
 from eco.config.model import Whole
 from eco.config.reading import Reader
-from eco.config.sources import bad
+from eco.config.told import Found, bad
 from eco.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -36,6 +36,18 @@ _DROPPED = {
     "initial-cluster-token": "only counts at birth; the adopted data keeps its cluster id",
     "force-new-cluster": "it throws the other members away at every start",
     "unsafe-no-fsync": "it loses acknowledged writes",
+    "strict-reconfig-check": "eco relies on it",
+    **dict.fromkeys(
+        (
+            "logger",
+            "log-outputs",
+            "log-format",
+            "enable-log-rotation",
+            "log-rotation-config-json",
+            "log-package-levels",
+        ),
+        "eco reads what etcd logs, and hands it on",
+    ),
 }
 _CLIENT, _PEER = "client-transport-security", "peer-transport-security"
 _FILES = ("cert-file", "key-file", "trusted-ca-file")
@@ -70,7 +82,7 @@ class _Url:
 class _Translation:
     """One import: what was found, what is still to say about it."""
 
-    found: sources.Found
+    found: Found
     decide: list[str] = field(default_factory=list)
 
     def text(self) -> str:
@@ -78,11 +90,11 @@ class _Translation:
         eco: dict[str, object] = {
             "cluster": "etcd",
             "listen-address": self._listen_address(),
-            "etcd": self._etcd(),
+            "etcd": _given(self._etcd()),
             "asg": self._group(),
             "snapshot": {"provider": "file", "dir": SHARED},
         }
-        return self._header() + "\n".join(_block({"eco": eco}, "")) + "\n"
+        return self._header() + "\n".join(_block({"eco": _given(eco)}, "")) + "\n"
 
     def _header(self) -> str:
         decide = [
@@ -124,7 +136,7 @@ class _Translation:
         left = [*self.found.left]
         for flag, given in self.found.given.items():
             if flag.startswith("discovery"):
-                left.append(f"{given}: only counts at birth")
+                left.append(f"{flag}: only counts at birth")
             elif flag in _DROPPED:
                 left.append(f"{given}: {_DROPPED[flag]}")
             elif flag != "debug" and not etcd_flags.instead(flag) and flag not in etcd_flags.PASSED:
@@ -152,8 +164,12 @@ class _Translation:
             "election-timeout": self._milliseconds("election-timeout"),
             "metrics-port": self._metrics_port(),
             "log-level": "debug" if self._is("debug") else self._get("log-level"),
-            "extra-flags": {flag: _scalar(self._get(flag)) for flag in self.found.flags if flag in etcd_flags.PASSED},
-            "env": self.found.env,
+            "extra-flags": {
+                flag: _scalar(value)
+                for flag, value in self.found.flags.items()
+                if flag in etcd_flags.PASSED and flag not in _DROPPED
+            },
+            "env": {name: _scalar(value) for name, value in self.found.env.items()},
         }
 
     def _data_dir(self) -> str:
@@ -312,20 +328,23 @@ def _size(amount: int) -> str:
     return f"{amount // size}{unit}" if amount else ""
 
 
+def _given(mapping: Mapping[str, object]) -> dict[str, object]:
+    """Without the keys whose default stands for them."""
+    return {key: value for key, value in mapping.items() if value}
+
+
 def _block(mapping: Mapping[str, object], indent: str) -> Iterator[str]:
-    """Lines of YAML: mappings indented, list items in one line each, nothing that is empty."""
+    """Lines of YAML: mappings indented, list items in one line each."""
     for key, value in mapping.items():
         match value:
-            case dict() if value:
+            case dict():
                 yield f"{indent}{key}:"
                 yield from _block(value, indent + "  ")
             case list():
                 yield f"{indent}{key}:"
                 yield from (f"{indent}  - {_yaml(item, is_flow=True)}" for item in value)
-            case _ if value:
-                yield indent + _yaml({key: value}, is_flow=False)
             case _:
-                pass
+                yield indent + _yaml({key: value}, is_flow=False)
 
 
 def _yaml(value: object, *, is_flow: bool) -> str:
@@ -335,4 +354,6 @@ def _yaml(value: object, *, is_flow: bool) -> str:
 
 
 def _comments(lines: Iterable[str]) -> str:
-    return "".join(f"# {line}".rstrip() + "\n" for line in lines)
+    """A line that holds what could end a comment is escaped whole."""
+    printable = (line if line.isprintable() else ascii(line) for line in lines)
+    return "".join(f"# {line}".rstrip() + "\n" for line in printable)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
@@ -126,9 +127,7 @@ class Host(Kind[str]):
     def read(self, value: Plain, at: str) -> str:
         """The bare host, an IPv6 address without brackets."""
         text = _text(value, at)
-        if text and not (
-            is_ip(text) if ":" in text else re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?", text)
-        ):
+        if text and not is_host(text):
             raise wrong(value, at, "write a host name or an IP address alone, without scheme, brackets or port")
         return text
 
@@ -152,10 +151,13 @@ class Address(Kind[str]):
         return {"type": "string"}
 
 
+def is_host(text: str) -> bool:
+    """Whether it is a host name or an IP address."""
+    return is_ip(text) if ":" in text else bool(re.fullmatch(r"\w([\w.-]{0,251}\w)?", text, re.ASCII))
+
+
 def is_ip(text: str) -> bool:
     """Whether it is an IP address, which means the same on every machine: without a zone."""
-    from ipaddress import ip_address  # noqa: PLC0415 — few configurations hold one, and start-up time counts
-
     try:
         return not getattr(ip_address(text), "scope_id", None)
     except ValueError:
@@ -231,9 +233,9 @@ class Table(Kind["Mapping[str, str]"]):
 
     def _entry(self, name: str, entry: Plain, at: str) -> str:
         if not re.fullmatch(self._pattern, name):
-            raise wrong("", at, f"is not a name that can stand here; write it like {self._example}")
+            raise Wrong(Problem(at, "", f"is not a name that can stand here; write it like {self._example}"))
         if reason := self._refuse(name):
-            raise wrong("", at, reason)
+            raise Wrong(Problem(at, "", reason))
         return shown(entry) if isinstance(entry, bool) else "" if entry is None else _text(entry, at)
 
     def schema(self) -> dict[str, object]:

@@ -64,10 +64,13 @@ def text(path: Path, largest: int = LARGEST) -> str:
     """A file's text. Raises `ConfigError` unless it is a readable, regular, small file of UTF-8."""
     try:
         # Without O_NONBLOCK, opening a pipe that nobody writes to would hang.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as opened:
-            if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise _bad(path, "is a directory or a device; name a file")
-            raw = opened.read(largest + 1)
+            raw = _read(descriptor, largest + 1)
+        finally:
+            os.close(descriptor)
     except OSError as fault:
         raise _bad(path, f"cannot be read: {fault.strerror or fault}") from fault
     except ValueError as fault:
@@ -79,6 +82,11 @@ def text(path: Path, largest: int = LARGEST) -> str:
     except UnicodeDecodeError as fault:
         line = raw.count(b"\n", 0, fault.start) + 1
         raise _bad(path, f"is not UTF-8 in line {line}; save it as UTF-8") from fault
+
+
+def _read(descriptor: int, most: int) -> bytes:
+    with os.fdopen(descriptor, "rb", closefd=False) as opened:
+        return opened.read(most)
 
 
 def _bad(path: Path, hint: str) -> ConfigError:
@@ -108,7 +116,12 @@ def _plugins(eco: Eco, base: Path, problems: list[Problem]) -> tuple[Provider | 
 
 
 def _below_eco(faults: Iterable[Problem]) -> list[Problem]:
-    return [Problem(f"eco.{fault.path}", fault.value, fault.hint) for fault in faults]
+    """A plug-in's problems, under their paths in the file and fit for a terminal whoever wrote them."""
+    return [Problem(f"eco.{_line(each.path)}", _line(each.value), _line(each.hint)) for each in faults]
+
+
+def _line(said: str) -> str:
+    return said if said.isprintable() else ascii(said)
 
 
 def _policy(eco: Eco) -> Policy:

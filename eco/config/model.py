@@ -108,11 +108,11 @@ class EtcdConfig:
     env: Mapping[str, str] = table(kinds.environment())
     """Environment variables for etcd, beside those of the agent. ETCD_* are refused: they are flags."""
     init_acl: None = key(
-        NotYet("this version of eco sets up no users and roles yet; leave it out and use etcdctl"), None
+        NotYet("this version of eco sets up no users and roles yet; leave it out, and use etcdctl"), None
     )
     """The original's users and roles at birth. Only empty so far."""
     jwt_auth_token_config: None = key(
-        NotYet("this version of eco does not set up JWT yet; leave it out and write auth-token under extra-flags"), None
+        NotYet("this version of eco sets up no JWT yet; leave it out, and write auth-token under extra-flags"), None
     )
     """The original's JWT keys. Only empty so far."""
 

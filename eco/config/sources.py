@@ -1,12 +1,9 @@
-"""What an etcd that exists was told: its flags, gathered from wherever it is configured.
+"""Where an etcd that exists is configured, and so what it is told.
 
 A command line (a list, a shell's text, or `/proc/PID/cmdline`), environment lines such as Debian's
 `/etc/default/etcd`, etcd's own YAML file, a systemd unit, or a Kubernetes pod such as kubeadm's. They
-nest: a unit has a command line and reads environment files, a command line names a YAML file. The
-order of precedence is etcd's own (`etcdmain/config.go`): a flag beats its variable, and a YAML file
-makes etcd ignore both.
-
-What only a shell, systemd or Kubernetes could fill in is never guessed: it is an error that says so.
+nest: a unit has a command line and reads environment files, a command line names a YAML file. Which
+of them a text is, the text itself tells.
 """
 
 from __future__ import annotations
@@ -14,49 +11,17 @@ from __future__ import annotations
 import re
 import shlex
 import socket
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eco.config import tree
-from eco.config.etcd_flags import BOOLEANS
 from eco.config.loading import text as read_text
-from eco.errors import ConfigError, Problem
+from eco.config.told import LIVE, NAME, RUNTIME, Found, bad, command, own_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from eco.config.tree import Plain
-
-_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
-_RUNTIME = frozenset(("GOMAXPROCS", "GOGC", "GOMEMLIMIT", "GODEBUG", "GOTRACEBACK", "ETCD_UNSUPPORTED_ARCH"))
-_NO_FLAGS = frozenset(("ETCD_UNSUPPORTED_ARCH", "ETCD_VERSION"))
-_LIVE = "import the running process instead: eco import /proc/PID/cmdline"
-
-
-@dataclass
-class Found:
-    """Flags by name, each with the words it was given in; variables for etcd's process; and sentences about what was
-    left out of these or changed on the way."""
-
-    what: str
-    flags: dict[str, str] = field(default_factory=dict)
-    given: dict[str, str] = field(default_factory=dict)
-    env: dict[str, str] = field(default_factory=dict)
-    left: list[str] = field(default_factory=list)
-    changed: list[str] = field(default_factory=list)
-
-    def take(self, flag: str, value: str, given: str) -> None:
-        """Set a flag; `given` is how the operator wrote it."""
-        if not value.isprintable():
-            raise bad(given, "holds a character that cannot be printed")
-        self.flags[flag] = value
-        self.given[flag] = given
-
-
-def bad(where: str, hint: str, value: str = "") -> ConfigError:
-    """One problem of the source."""
-    return ConfigError((Problem(where, value, hint),))
 
 
 def read(source: str | Path | Sequence[str]) -> Found:
@@ -65,7 +30,7 @@ def read(source: str | Path | Sequence[str]) -> Found:
         return _text(read_text(source), source.name)
     if isinstance(source, str):
         return _text(source, "etcd.service")
-    return _command(list(source), {}, "a command line")
+    return command(list(source), {}, "a command line")
 
 
 def _text(text: str, name: str) -> Found:
@@ -73,95 +38,29 @@ def _text(text: str, name: str) -> Found:
     if not lines:
         raise bad("the source", "is empty; give an etcd command line, environment, YAML file, systemd unit or pod")
     if "\0" in text:
-        return _command(text.rstrip("\0").split("\0"), {}, "a running process")
+        return command(text.rstrip("\0").split("\0"), {}, "a running process")
     if any(re.fullmatch(r"\[(Unit|Service|Install)\]", line) for line in lines):
         return _unit(text, name)
     if _is_command(lines):
-        return _command(_shell_words(text, {}), {}, "a command line")
-    if all(re.match(rf"(export\s+)?{_NAME}=", line) for line in lines):
+        return command(_shell_words(text, {}), {}, "a command line")
+    if all(re.match(rf"(export\s+)?{NAME}=", line) for line in lines):
         return _environment(dict(_assignments(lines)))
     return _yaml(text, name)
 
 
 def _is_command(lines: Sequence[str]) -> bool:
     words = lines[0].split()
-    program = next((word for word in words if not re.match(rf"{_NAME}=", word)), "")
+    program = next((word for word in words if not re.match(rf"{NAME}=", word)), "")
     return program.startswith("-") or program.rpartition("/")[2] in {"etcd", "exec", "env", "sudo"}
 
 
-# ---------------------------------------------------------------- command line
-
-
-def _command(words: list[str], env: Mapping[str, str], what: str) -> Found:
-    """The words of a command line, with the environment it is started in."""
-    before, arguments = _program(words)
-    assigned = dict(word.split("=", 1) for word in before if re.match(rf"{_NAME}=", word))
-    found = Found(what)
-    for flag, value, given in _flags(arguments):
-        found.take(flag, value, given)
-    return _settle(found, {**env, **assigned})
-
-
-def _program(words: list[str]) -> tuple[list[str], list[str]]:
-    """What stands before the etcd program, and its arguments."""
-    if words and words[0].startswith("-"):
-        return [], words
-    for position, word in enumerate(words):
-        if word.rpartition("/")[2] == "etcd":
-            return words[:position], words[position + 1 :]
-    raise bad("the command line", "does not run etcd", " ".join(words)[:80])
-
-
-def _flags(words: Iterable[str]) -> Iterator[tuple[str, str, str]]:
-    """Each flag, its value and its words, as Go's flag package reads them."""
-    rest = iter(words)
-    for word in rest:
-        match = re.fullmatch(r"--?([a-z][a-z0-9.-]*)(?:=(.*))?", word, re.DOTALL)
-        if match is None:
-            hint = "is not a flag, and etcd takes nothing else; a truth value needs =, as in --pre-vote=false"
-            raise bad("the command line", hint, tree.shown(word))
-        flag, value = match[1], match[2]
-        if flag in {"h", "help", "version"}:
-            raise bad("the command line", "only prints something and starts no member", word)
-        if value is None and flag not in BOOLEANS:
-            value = next(rest, None)
-            if value is None:
-                raise bad("the command line", "ends without the value of this flag", word)
-            word = f"{word} {value}"  # noqa: PLW2901 — these are its words
-        yield flag, "true" if value is None else value, word
-
-
-def _settle(found: Found, env: Mapping[str, str]) -> Found:
-    """Add the environment to flags that were found, as etcd does."""
-    file = found.flags.pop("config-file", "") or env.get("ETCD_CONFIG_FILE", "")
-    if file:
-        return _own_file(found, env, file)
-    for name, value in env.items():
-        flag = name.removeprefix("ETCD_").lower().replace("_", "-")
-        if name in _RUNTIME and "$" not in value and "`" not in value:
-            found.env[name] = value
-        elif not name.startswith("ETCD_") or name in _NO_FLAGS:
-            found.left.append(f"{name}: no variable that etcd reads")
-        elif flag in found.flags:
-            found.left.append(f"{name}={value}: {found.given[flag]} goes before it")
-        elif value:
-            found.take(flag, value, f"{name}={value}")
-    return _complete(found)
-
-
-def _complete(found: Found) -> Found:
-    for flag, value in found.flags.items():
-        if re.search(r"\$\(|\$\{|\$[A-Za-z_]|`", value):
-            raise bad(found.given[flag], f"holds something to be filled in; {_LIVE}")
-    return found
-
-
-def _own_file(found: Found, env: Mapping[str, str], file: str) -> Found:
-    inner = _yaml(read_text(Path(file)), file)
-    ignored = [*found.given.values(), *(f"{name}={value}" for name, value in env.items() if name.startswith("ETCD_"))]
-    inner.left += [f"{words}: etcd ignores it beside {file}" for words in ignored if file not in words]
-    inner.env |= {name: value for name, value in env.items() if name in _RUNTIME}
-    return inner
+def _yaml(text: str, name: str) -> Found:
+    root = tree.parse(text, name).root
+    if not isinstance(root, dict):
+        raise bad(name, "is neither an etcd command line, environment, YAML file, systemd unit nor pod")
+    if "eco" in root:
+        raise bad(name, "is a configuration of eco already")
+    return _pod(root) if "spec" in root else own_yaml(root)
 
 
 # ---------------------------------------------------------------- environment and shell
@@ -169,7 +68,7 @@ def _own_file(found: Found, env: Mapping[str, str], file: str) -> Found:
 
 def _environment(env: dict[str, str]) -> Found:
     """Environment lines. DAEMON_ARGS is where Debian's unit takes further flags from."""
-    return _command(["etcd", *_shell_words(env.pop("DAEMON_ARGS", ""), {})], env, "environment variables")
+    return command(["etcd", *_shell_words(env.pop("DAEMON_ARGS", ""), {})], env, "environment variables")
 
 
 def _assignments(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -183,7 +82,8 @@ def _assignments(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def _shell_words(text: str, env: Mapping[str, str]) -> list[str]:
     try:
-        return shlex.split(_filled(text, env), comments=True)
+        # shlex keeps the end of a continued line as a word.
+        return shlex.split(_filled(text.replace("\\\n", " "), env), comments=True)
     except ValueError as fault:
         raise bad("the command line", f"cannot be read: {fault}") from fault
 
@@ -191,7 +91,7 @@ def _shell_words(text: str, env: Mapping[str, str]) -> list[str]:
 def _filled(text: str, env: Mapping[str, str]) -> str:
     """`$NAME` and `${NAME}` replaced where `env` knows them."""
     return re.sub(
-        rf"\$(?:({_NAME})|\{{({_NAME})\}})", lambda match: env.get(match[1] or match[2], match[0]), text, flags=re.ASCII
+        rf"\$(?:({NAME})|\{{({NAME})\}})", lambda match: env.get(match[1] or match[2], match[0]), text, flags=re.ASCII
     )
 
 
@@ -216,14 +116,14 @@ def _unit(text: str, name: str) -> Found:
         raise bad(name, "has no ExecStart; give the whole unit, as systemctl cat prints it")
     for file in files:
         env |= _environment_file(file, notes)
-    found = _command(_exec_words(_specified(start.lstrip("-@:+!"), name), env), _used(env), "a systemd unit")
+    found = command(_exec_words(_specified(start.lstrip("-@:+!"), name), env), _used(env), "a systemd unit")
     found.left += notes
     return found
 
 
 def _used(env: Mapping[str, str]) -> dict[str, str]:
     """The part of a unit's environment that etcd itself may read; the rest served the command line."""
-    return {name: value for name, value in env.items() if name.startswith("ETCD_") or name in _RUNTIME}
+    return {name: value for name, value in env.items() if name.startswith("ETCD_") or name in RUNTIME}
 
 
 def _unit_lines(text: str) -> Iterator[tuple[str, str]]:
@@ -241,7 +141,7 @@ def _specified(text: str, name: str) -> str:
     def meaning(match: re.Match[str]) -> str:
         if match[1] in known:
             return known[match[1]]
-        raise bad(name, f"uses {match[0]}, which only systemd knows; {_LIVE}")
+        raise bad(name, f"uses {match[0]}, which only systemd knows; {LIVE}")
 
     return re.sub(r"%(.)", meaning, text)
 
@@ -252,7 +152,7 @@ def _environment_file(file: str, notes: list[str]) -> dict[str, str]:
         notes.append(f"EnvironmentFile={file}: the file is not there")
         return {}
     lines = (line.strip() for line in read_text(path).splitlines())
-    return dict(_assignments(line for line in lines if re.match(rf"(export\s+)?{_NAME}=", line)))
+    return dict(_assignments(line for line in lines if re.match(rf"(export\s+)?{NAME}=", line)))
 
 
 def _exec_words(command: str, env: Mapping[str, str]) -> list[str]:
@@ -264,50 +164,8 @@ def _exec_words(command: str, env: Mapping[str, str]) -> list[str]:
 
 def _exec_word(word: str, env: Mapping[str, str]) -> list[str]:
     """`$NAME` as a word of its own is split at blanks, and is nothing when unset; elsewhere it is filled in."""
-    alone = re.fullmatch(rf"\$({_NAME})", word)
+    alone = re.fullmatch(rf"\$({NAME})", word)
     return _shell_words(env.get(alone[1], ""), {}) if alone else [_filled(word, env).replace("$$", "$")]
-
-
-# ---------------------------------------------------------------- YAML
-
-
-def _yaml(text: str, name: str) -> Found:
-    root = tree.parse(text, name).root
-    if not isinstance(root, dict):
-        raise bad(name, "is neither an etcd command line, environment, YAML file, systemd unit nor pod")
-    if "eco" in root:
-        raise bad(name, "is a configuration of eco already")
-    return _pod(root) if "spec" in root else _own_yaml(root)
-
-
-_SECURITY = {"client-transport-security": "", "peer-transport-security": "peer-"}
-_SECURITY_NAMES = {
-    "allowed-cn": "cert-allowed-cn",
-    "allowed-hostname": "cert-allowed-hostname",
-    "skip-client-san-verification": "skip-client-san-verification",
-}
-
-
-def _own_yaml(root: Mapping[str, Plain]) -> Found:
-    """etcd's own file (`embed/config.go`, configYAML)."""
-    found = Found("etcd's own configuration file")
-    for key, value in root.items():
-        if key in _SECURITY and isinstance(value, dict):
-            for inner, entry in value.items():
-                _own_key(found, _SECURITY[key] + _SECURITY_NAMES.get(inner, inner), entry, f"{key}.{inner}")
-        else:
-            _own_key(found, key, value, key)
-    return _complete(found)
-
-
-def _own_key(found: Found, flag: str, value: Plain, key: str) -> None:
-    if isinstance(value, list):
-        value = ",".join(tree.shown(entry) for entry in value)
-    if isinstance(value, dict):
-        found.left.append(f"{key}: a mapping that has no flag")
-    elif value is not None and value != "":
-        text = value if isinstance(value, str) else tree.shown(value)
-        found.take(flag, text, f"{key}: {text}")
 
 
 # ---------------------------------------------------------------- Kubernetes
@@ -325,10 +183,10 @@ def _pod(root: Mapping[str, Plain]) -> Found:
         raise bad("spec.containers", "none of them runs etcd by a command; only such a pod can be imported")
     env = {str(entry.get("name")): entry.get("value") for entry in map(_mapping, _list(container.get("env")))}
     known = {name: tree.shown(value) for name, value in env.items() if value is not None}
-    filled = [re.sub(rf"\$\(({_NAME})\)", lambda match: known.get(match[1], match[0]), word) for word in words]
+    filled = [re.sub(rf"\$\(({NAME})\)", lambda match: known.get(match[1], match[0]), word) for word in words]
     if unknown := next((name for name in env if name.startswith("ETCD_") and name not in known), ""):
-        raise bad(f"env.{unknown}", f"has a value that only Kubernetes knows; {_LIVE}")
-    found = _command(filled, _used(known), "a pod")
+        raise bad(f"env.{unknown}", f"has a value that only Kubernetes knows; {LIVE}")
+    found = command(filled, _used(known), "a pod")
     _on_host(found, container, spec)
     return found
 
