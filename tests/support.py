@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -19,7 +19,15 @@ PAUSE = 0.02
 """Seconds between two looks at a condition."""
 
 
-async def wait_until(predicate: Callable[[], T | Awaitable[T]], deadline: float, what: str) -> T:
+@overload
+async def wait_until(predicate: Callable[[], Awaitable[T]], deadline: float, what: str) -> T: ...
+
+
+@overload
+async def wait_until(predicate: Callable[[], T], deadline: float, what: str) -> T: ...
+
+
+async def wait_until(predicate: Callable[[], Any], deadline: float, what: str) -> Any:
     """Wait until `predicate` (plain or async) gives something true, and return it.
 
     Fails the test after `deadline` seconds, saying `what` did not come about.
@@ -27,8 +35,7 @@ async def wait_until(predicate: Callable[[], T | Awaitable[T]], deadline: float,
     end = time.monotonic() + deadline
     while True:
         answer = predicate()
-        value: T = await answer if inspect.isawaitable(answer) else answer
-        if value:
+        if value := (await answer if inspect.isawaitable(answer) else answer):
             return value
         if time.monotonic() > end:
             raise AssertionError(f"after {deadline:g} s still not: {what}")
