@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from eco.cli.dev import processes
+from eco.etcd.pids import start_time
 from tests.support import wait_until_sync
 
 if TYPE_CHECKING:
@@ -68,10 +68,7 @@ class DevCluster:
             seen = self.look()
             return seen if seen.get("healthy") and len(seen["nodes"]) == nodes else {}
 
-        return wait_until_sync(whole, HEALTHY, f"{nodes} nodes serve; {self.tail()}")
-
-    def tail(self) -> str:
-        return f"see {self.root}"
+        return wait_until_sync(whole, HEALTHY, f"{nodes} nodes serve; see {self.root}")
 
     def put(self, key: str, value: str) -> None:
         assert self.do("etcdctl", "put", key, value).strip() == "OK"
@@ -97,7 +94,7 @@ def etcds(seen: dict[str, Any]) -> dict[str, int]:
 
 
 def running(pids: list[int]) -> list[int]:
-    return [pid for pid in pids if processes.started(pid)]
+    return [pid for pid in pids if start_time(pid)]
 
 
 @pytest.fixture(scope="module")
@@ -115,10 +112,21 @@ def started(
 @pytest.fixture
 def dev(started: DevCluster) -> DevCluster:
     """Three healthy nodes, whatever the test before did to them."""
-    if started.supervisor is None or started.supervisor.poll() is not None:
+    if not started.look():
         started.start()
     started.healthy(len(wait_until_sync(started.look, HEALTHY, "the supervisor answers")["nodes"]))
     return started
+
+
+@pytest.fixture
+def foreground(dev: DevCluster) -> subprocess.Popen[bytes]:
+    """The supervisor as this process's child, not one in the background."""
+    if dev.supervisor is None or dev.supervisor.poll() is not None:
+        dev.do("stop")
+        dev.start()
+        dev.healthy()
+    assert dev.supervisor is not None
+    return dev.supervisor
 
 
 def test_the_first_words_say_how_to_use_it(dev: DevCluster) -> None:
@@ -161,10 +169,8 @@ def test_a_killed_etcd_is_the_agents_to_start(dev: DevCluster) -> None:
 
     dev.do("kill", "n2", "--etcd-only")
 
-    after = wait_until_sync(
-        lambda: seen if etcds(seen := dev.healthy())["n2"] != etcds(before)["n2"] else None, HEALTHY, "n2's etcd runs"
-    )
-    assert agents(after) == agents(before)
+    wait_until_sync(lambda: etcds(dev.healthy())["n2"] != etcds(before)["n2"], HEALTHY, "n2's etcd runs again")
+    assert agents(dev.healthy()) == agents(before)
 
 
 def test_a_paused_node_answers_nobody_until_it_goes_on(dev: DevCluster) -> None:
@@ -230,11 +236,10 @@ def test_a_node_that_is_not_there_is_told(dev: DevCluster, arguments: tuple[str,
     assert "there is no node n77; there is n1" in refused.stderr
 
 
-def test_a_dead_supervisors_cluster_is_taken_over(dev: DevCluster) -> None:
+def test_a_dead_supervisors_cluster_is_taken_over(dev: DevCluster, foreground: subprocess.Popen[bytes]) -> None:
     before = dev.healthy()
-    assert dev.supervisor is not None
-    dev.supervisor.kill()
-    dev.supervisor.wait()
+    foreground.kill()
+    foreground.wait()
 
     said = dev.do("--detach")
 
@@ -256,12 +261,12 @@ def test_stopping_leaves_nothing_running_and_the_data_for_the_next_start(dev: De
     assert dev.get("kept") == "over the night"
 
 
-def test_ctrl_c_stops_everything(dev: DevCluster) -> None:
+def test_ctrl_c_stops_everything(dev: DevCluster, foreground: subprocess.Popen[bytes]) -> None:
     before = dev.healthy()
-    assert dev.supervisor is not None
-    dev.supervisor.send_signal(signal.SIGINT)
 
-    assert dev.supervisor.wait(60) == 0
+    foreground.send_signal(signal.SIGINT)
+
+    assert foreground.wait(60) == 0
     assert not running([*agents(before).values(), *etcds(before).values()])
 
 

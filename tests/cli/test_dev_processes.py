@@ -26,7 +26,7 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_process_is_known_by_its_start_as_well(sleeper: subprocess.Popen[bytes]) -> None:
-    real = Identity(sleeper.pid, processes.started(sleeper.pid))
+    real = Identity.of(sleeper.pid)
     impostor = Identity(sleeper.pid, "another start")
 
     assert real.alive
@@ -36,19 +36,19 @@ def test_a_process_is_known_by_its_start_as_well(sleeper: subprocess.Popen[bytes
 
 
 async def test_a_killed_process_has_ended_even_before_it_is_reaped(sleeper: subprocess.Popen[bytes]) -> None:
-    identity = Identity(sleeper.pid, processes.started(sleeper.pid))
+    identity = Identity.of(sleeper.pid)
 
     assert identity.signal(signal.SIGKILL)
     assert await processes.ended(identity, 10)
 
 
 async def test_waiting_for_a_process_that_stays_has_an_end(sleeper: subprocess.Popen[bytes]) -> None:
-    assert not await processes.ended(Identity(sleeper.pid, processes.started(sleeper.pid)), 0.05)
+    assert not await processes.ended(Identity.of(sleeper.pid), 0.05)
 
 
 @pytest.mark.parametrize("pid", [0, -1, 2**22 + 1])
-def test_no_process_has_no_start(pid: int) -> None:
-    assert processes.started(pid) == ""
+def test_a_process_that_is_not_there_is_not_alive(pid: int) -> None:
+    assert not Identity.of(pid).alive
 
 
 async def test_a_lock_is_held_as_long_as_somebody_has_it(tmp_path: Path) -> None:

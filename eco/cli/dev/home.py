@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from eco.cli.dev import group, places
+from eco.cli.text import printable
 from eco.errors import EcoError
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from eco.core.model import Instance
 
 CLUSTER = "dev"
+LAST_WORDS = 4096
+"""Bytes of a log in which its last line is looked for."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +172,16 @@ class Home:
         shutil.rmtree(self.store, ignore_errors=True)
         for path in (self.group_file, self.log):
             path.unlink(missing_ok=True)
+
+
+def last_line(path: Path) -> str:
+    """The last line of a log, fit for a terminal; "" while there is none."""
+    if not path.exists():
+        return ""
+    with path.open("rb") as log:
+        log.seek(-min(LAST_WORDS, path.stat().st_size), os.SEEK_END)
+        lines = log.read().decode(errors="replace").splitlines()
+    return printable(lines[-1]) if lines else ""
 
 
 def configuration(home: Home, instance: Instance) -> str:

@@ -16,9 +16,11 @@ import time
 from typing import TYPE_CHECKING
 
 from eco.cli.dev.group import replace_file
-from eco.cli.dev.processes import Identity, ended, started, unlocked
+from eco.cli.dev.home import last_line
+from eco.cli.dev.processes import Identity, ended, unlocked
 from eco.cli.exits import Exit
 from eco.errors import EcoError
+from eco.etcd import pids
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +80,7 @@ class Keeper:
                 self.exit_code = code
                 self._tell(f"{self.name}: the agent ended ({code}) and is not started again; see {self.home.log}")
                 return
-            self._tell(f"{self.name}: the agent {_fate(code)}; starting it again")
+            self._tell(f"{self.name}: the agent {self._fate(code)}; starting it again")
             await asyncio.sleep(AT_ONCE if time.monotonic() - born > SHORT else IN_A_LOOP)
 
     async def kill(self, *, agent: bool = True, etcd: bool = True) -> str:
@@ -161,7 +163,7 @@ class Keeper:
                 start_new_session=True,
             )
         self.paused = False
-        replace_file(self.home.pid, json.dumps({"pid": agent.pid, "started": started(agent.pid)}))
+        replace_file(self.home.pid, json.dumps(Identity.of(agent.pid)._asdict()))
         return agent
 
     async def _kill(self, *, agent: bool, etcd: bool) -> list[str]:
@@ -171,18 +173,31 @@ class Keeper:
             self._agent.kill()
             await self._agent.wait()
             hit.append("the agent")
-        if etcd and (process := read_identity(self.home.etcd_pid)) and process.signal(signal.SIGKILL):
+        if etcd and (process := self._etcd()) and process.signal(signal.SIGKILL):
             if not await ended(process, PATIENCE):
                 raise EcoError(f"{self.name}: etcd (pid {process.pid}) does not die; its disk may hang")
             hit.append("etcd")
         return hit
 
+    def _fate(self, code: int) -> str:
+        if code < 0:
+            return f"was killed by {signal.Signals(-code).name}"
+        return f"failed with exit code {code} ({last_line(self.home.log)})"
+
     def _signal(self, number: signal.Signals) -> None:
         """Send it to both, as far as they run."""
         if self.agent_pid is not None:
             os.kill(self.agent_pid, number)
-        if process := read_identity(self.home.etcd_pid):
+        if process := self._etcd():
             process.signal(number)
+
+    def _etcd(self) -> Identity | None:
+        """The node's etcd, by its pid file, else (its agent died in between) by the lock it holds."""
+        recorded = read_identity(self.home.etcd_pid)
+        if recorded is not None and recorded.alive:
+            return recorded
+        pid = pids.find(self.home.data, self.home.lock)
+        return Identity.of(pid) if pid else None
 
 
 def read_identity(path: Path) -> Identity | None:
@@ -192,7 +207,3 @@ def read_identity(path: Path) -> Identity | None:
         return Identity(int(document["pid"]), str(document["started"]))
     except (OSError, ValueError, TypeError, KeyError):
         return None
-
-
-def _fate(code: int) -> str:
-    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"failed with exit code {code}"

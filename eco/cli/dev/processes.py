@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-import subprocess
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+from eco.etcd.pids import start_time
 
 if TYPE_CHECKING:
     import signal
+    from pathlib import Path
 
 POLL = 0.01
 
@@ -27,10 +28,15 @@ class Identity(NamedTuple):
     pid: int
     started: str
 
+    @classmethod
+    def of(cls, pid: int) -> Identity:
+        """The process that has `pid` now; one that is not alive when there is none."""
+        return cls(pid, start_time(pid) or "gone")
+
     @property
     def alive(self) -> bool:
         """Whether this very process still runs; a zombie does not."""
-        return started(self.pid) == self.started
+        return start_time(self.pid) == self.started
 
     def signal(self, number: signal.Signals) -> bool:
         """Send it, if the process still is the one we mean; whether it was."""
@@ -39,15 +45,6 @@ class Identity(NamedTuple):
                 os.kill(self.pid, number)
                 return True
         return False
-
-
-def started(pid: int) -> str:
-    """When process `pid` began, in words that only compare with themselves; "" if there is none."""
-    if pid <= 0:
-        return ""
-    if Path("/proc/self/stat").exists():
-        return _started_linux(pid)
-    return _started_elsewhere(pid)
 
 
 async def ended(process: Identity, patience: float) -> bool:
@@ -83,21 +80,3 @@ def held(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
-
-
-def _started_linux(pid: int) -> str:
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return ""
-    # The second field, the command in parentheses, may hold spaces and parentheses itself.
-    fields = text.rpartition(")")[2].split()
-    state, start_time = fields[0], fields[19]
-    return "" if state in "ZX" else start_time
-
-
-def _started_elsewhere(pid: int) -> str:
-    command = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # our own pid
-    state, _, began = found.stdout.strip().partition(" ")
-    return "" if state.startswith("Z") else began.strip()

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from eco.cli.console import say
 from eco.cli.dev import control, places, processes
+from eco.cli.dev.home import last_line
 from eco.cli.dev.keeper import Keeper
 from eco.cli.dev.screen import Screen
 from eco.cli.dev.supervisor import GRACE, Supervisor
 from eco.cli.survey import ask_all, of, verdict
-from eco.cli.text import printable
 from eco.errors import EcoError
 from eco.status.client import authority
 
@@ -49,10 +49,12 @@ def preface(home: Home) -> str:
     names = ", ".join(f"{each.name} {each.address}" for each in home.listing().instances)
     return (
         f"Cluster in {home.root}: {names}\n"
-        f"  use it     eco dev etcdctl put a b     (export ETCDCTL_ENDPOINTS={client_urls(home)})\n"
-        f"  hurt it    eco dev kill|pause|wipe|terminate NODE, eco dev add\n"
-        f"  watch it   eco dev status, and each node's agent.log\n"
-        f"  end it     eco dev stop, or Ctrl-C here; the data stays for the next `eco dev`\n"
+        "  use it    eco dev etcdctl put a b, or any client with\n"
+        f"            export ETCDCTL_ENDPOINTS={client_urls(home)}\n"
+        "  hurt it   eco dev kill|pause|wipe|terminate NODE, eco dev add\n"
+        "  watch it  eco dev status, and agent.log of each node\n"
+        "  end it    eco dev stop, or Ctrl-C here; the data stays for the next `eco dev`\n"
+        f"From another directory: export ECO_DEV_DIR={home.root}\n"
     )
 
 
@@ -102,7 +104,7 @@ def detach(home: Home) -> str:
                 f"after {BIRTH:g} s still {sentence}; it goes on trying, see {home.log} and `eco dev status`"
             )
         time.sleep(POLL)
-    raise EcoError(f"it ended at once: {_last_line(home)}; see {home.log}")
+    raise EcoError(f"it ended at once: {last_line(home.log)}; see {home.log}")
 
 
 def await_end(home: Home) -> bool:
@@ -121,8 +123,3 @@ async def _end_leftovers(home: Home) -> None:
         keeper = Keeper(node, say)
         await keeper.clean_up()
         await keeper.wipe()
-
-
-def _last_line(home: Home) -> str:
-    lines = home.log.read_text(errors="replace").splitlines()
-    return printable(lines[-1]) if lines else "it said nothing"
