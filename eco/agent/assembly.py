@@ -37,14 +37,14 @@ def assemble(config: Config, wake: Callable[[], None]) -> tuple[World, EtcdDirec
     `ConfigError` (flags this etcd does not know).
     """
     directory = Path(config.etcd.data_dir)
-    data = EtcdDirectory(directory)
+    me = config.provider.me
+    data = EtcdDirectory(directory, me)
     data.open()
-    binaries = install.find(config.etcd.binary or None)
+    binaries = install.find(str(config.etcd.binary) if config.etcd.binary else None)
     extra = tuple(sorted(config.etcd.extra_flags.items()))
     problems = flags.check(extra, binaries.version)
     if problems:
         raise ConfigError(tuple(Problem(f"eco.etcd.extra-flags.{p.path}", p.value, p.hint) for p in problems))
-    me = config.provider.me
     world = World(
         me=me,
         cluster=config.cluster,

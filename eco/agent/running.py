@@ -75,7 +75,7 @@ class Agent:
         self._stop_asked = asyncio.Event()
         self._world, self._data = assemble(config, self._wake)
         self._started_at = self._world.now()
-        self._metrics = Metrics(eco=__version__, etcd=".".join(map(str, self._world.binaries.version)))
+        self._metrics = Metrics(eco=__version__, etcd=str(self._world.binaries.version))
         self._group_file = self._data.path / "eco" / "group.json"
         self._loop = Loop(
             world=self._world,
@@ -102,6 +102,8 @@ class Agent:
             "eco %s runs as %s of cluster %s, with etcd %s in %s.",
             __version__, self._world.me, self._world.cluster, self._world.binaries.etcd, self._data.path,
         )  # fmt: skip
+        if self._world.binaries.version.warning:
+            log.warning("%s", self._world.binaries.version.warning)
         await self._loop.run()
 
     async def close(self) -> None:
@@ -160,7 +162,7 @@ class Agent:
             started_at=self._started_at,
             loop_seconds=seconds,
             eco=__version__,
-            etcd=".".join(map(str, self._world.binaries.version)),
+            etcd=str(self._world.binaries.version),
         )
         self._metrics.record(o, decision, seconds)
 

@@ -61,6 +61,8 @@ class Memory:
     """The `alive` counter and when it was first seen at that value."""
     ticket: str = ""
     """As the leader's agent: whose turn it is to stop."""
+    let_go: frozenset[str] = frozenset()
+    """As the leader's agent: who had its turn, and has not been seen to run since it stopped."""
 
 
 @dataclass(frozen=True)

@@ -131,11 +131,12 @@ def _relieve(view: View, memory: Memory, policy: Policy) -> Step | None:
 def _restart(view: View, memory: Memory, policy: Policy, because: str) -> Step:
     if view.removed:
         return membership.rejoin(view)
-    since, held = memory.idle_since, view.disk is not None and view.disk.data is Data.PRESENT
-    if view.my_member is not None and since is not None and view.o.now - since >= policy.restart_patience:
-        if not held:
-            return Stop(f"{because}, and its data is not in my data directory: stop it")
-        return Restart(f"{because} for {view.o.now - since:.0f} s: restart it")
+    since = memory.idle_since
+    due = since is not None and view.o.now - since >= policy.restart_patience
+    if due and view.my_member is not None and view.disk is not None:
+        if view.disk.data is not Data.PRESENT:
+            return Stop(f"{because}, and its data is not in my data directory any more: stop it")
+        return Restart(f"{because} for {policy.restart_patience:.0f} s: restart it")
     return _address(view) or Hold(because)
 
 

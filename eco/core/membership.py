@@ -189,20 +189,12 @@ def _useless_learner(view: View, memory: Memory, policy: Policy) -> RemoveMember
     for member in view.learners:
         name = view.name_of(member)
         _, since = memory.learners.get(member.id, (0, view.o.now))
-        stuck = view.o.now - since >= policy.learner_patience and member.id not in _caught_up(view, policy)
+        stuck = view.o.now - since >= policy.learner_patience
         told = reason_to_leave(view, member)
         if stuck or told:
             why = told or f"it has made no progress for {view.o.now - since:.0f} s"
             return RemoveMember(member.id, name, is_learner=True, because=f"remove the learner {name}: {why}")
     return None
-
-
-def _caught_up(view: View, policy: Policy) -> set[Id]:
-    if view.mine is None:
-        return set()
-    index = view.mine.mine.raft_index
-    statuses = {member.id: _status(view, member.id) for member in view.learners}
-    return {i for i, s in statuses.items() if s is not None and index - s.applied_index <= policy.learner_lag}
 
 
 def _status(view: View, member: Id) -> MemberStatus | None:

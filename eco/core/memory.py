@@ -15,16 +15,17 @@ from eco.core.sight import Known
 if TYPE_CHECKING:
     from eco.core.decision import Memory
     from eco.core.model import Id, Member
+    from eco.core.policy import Policy
     from eco.core.view import View
 
 
-def remember(view: View, memory: Memory) -> Memory:
+def remember(view: View, memory: Memory, policy: Policy) -> Memory:
     """The memory as of this look."""
     idle = isinstance(view.o.process, Running) and not view.serving and view.theirs is not None and not _learning(view)
     return replace(
         memory,
         silent=_silent(view, memory),
-        learners=_learners(view, memory),
+        learners=_learners(view, memory, policy),
         idle_since=_since(memory.idle_since, view.o.now, so=idle),
         unserved_since=_since(
             memory.unserved_since, view.o.now, so=isinstance(view.o.process, Running) and not view.serving
@@ -49,18 +50,23 @@ def _silent(view: View, memory: Memory) -> dict[Id, float]:
     return {m.id: memory.silent.get(m.id, view.o.now) for m in view.voters if m.id not in view.healthy}
 
 
-def _learners(view: View, memory: Memory) -> dict[Id, tuple[int, float]]:
-    return {m.id: _progress(view, m, memory.learners.get(m.id)) for m in view.learners} if view.serving else {}
+def _learners(view: View, memory: Memory, policy: Policy) -> dict[Id, tuple[int, float]]:
+    if view.mine is None or not view.serving:
+        return {}
+    index = view.mine.mine.raft_index - policy.learner_lag
+    return {m.id: _progress(view, m, memory.learners.get(m.id), index) for m in view.learners}
 
 
-def _progress(view: View, learner: Member, earlier: tuple[int, float] | None) -> tuple[int, float]:
+def _progress(view: View, learner: Member, earlier: tuple[int, float] | None, enough: int) -> tuple[int, float]:
+    """A learner that has caught up has nowhere to go: it stands still without fault."""
     status = view.mine.statuses.get(learner.id) if view.mine else None
     report = view.reports.get(view.name_of(learner))
     reached = max(
         status.value.applied_index if isinstance(status, Known) else 0,
         report.progress if report is not None and report.member_id == learner.id else 0,
     )
-    return earlier if earlier is not None and reached <= earlier[0] else (reached, view.o.now)
+    close = isinstance(status, Known) and status.value.applied_index >= enough
+    return earlier if earlier is not None and reached <= earlier[0] and not close else (reached, view.o.now)
 
 
 def _learning(view: View) -> bool:

@@ -225,7 +225,7 @@ class Disk:
     damage: str = ""
     volume: str = ""
     size: int = 0
-    """Bytes below `member/`; it grows while a snapshot from the leader comes in."""
+    """Bytes of the database while etcd runs; it grows while a snapshot from the leader comes in."""
 
 
 # ---------------------------------------------------------------- etcd

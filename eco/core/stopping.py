@@ -35,14 +35,14 @@ def stop(view: View, memory: Memory, policy: Policy) -> Step:
     waited = view.o.now - since
     if waited >= policy.stop_patience:
         return Stop(f"told to stop {waited:.0f} s ago; waiting no longer for a turn", then_exit=True)
-    return _as_leader(view, memory) if view.leading else _as_follower(view, waited, policy)
+    return _as_leader(view, memory, policy) if view.leading else _as_follower(view, waited, policy)
 
 
-def _as_leader(view: View, memory: Memory) -> Step:
+def _as_leader(view: View, memory: Memory, policy: Policy) -> Step:
     others = [m for m in view.voters if view.mine is None or m.id != view.mine.mine.member_id]
     if not others:
         return Stop("told to stop; I am the only voter", then_exit=True)
-    if everyone_stops(view):
+    if everyone_stops(view, memory, policy):
         running = [name for name in _voting_names(view) if name != view.o.me and _runs(view.reports.get(name))]
         if running:
             return Hold(f"all are stopping: the leader goes last, after {listed(running)}")
@@ -69,16 +69,18 @@ def _as_follower(view: View, waited: float, policy: Policy) -> Step:
     return Hold(f"told to stop; awaiting my turn from {report.name if report else 'the leader, whose agent is silent'}")
 
 
-def ticket(view: View, memory: Memory) -> str:
+def ticket(view: View, memory: Memory, policy: Policy) -> str:
     """Whom the leader's agent lets stop now; "" for nobody. A ticket lasts until its holder's etcd
     is seen stopped, or its holder does not want to stop any more."""
     if not view.leading:
         return ""
     wanting = sorted(_stopping(view))
     followers = [name for name in wanting if name != view.o.me and _runs(view.reports.get(name))]
-    if memory.ticket in followers or (memory.ticket == view.o.me in wanting and not everyone_stops(view)):
+    if memory.ticket in followers or (
+        memory.ticket == view.o.me in wanting and not everyone_stops(view, memory, policy)
+    ):
         return memory.ticket
-    if everyone_stops(view):
+    if everyone_stops(view, memory, policy):
         return next(iter(followers), view.o.me)
     for name in (*followers, *(name for name in wanting if name == view.o.me)):
         if affordable(view, name):
@@ -92,10 +94,20 @@ def affordable(view: View, name: str) -> bool:
     return has_quorum([m.id for m in view.voters], up)
 
 
-def everyone_stops(view: View) -> bool:
-    """Every voter that is up has been told to stop: no quorum is left to protect."""
-    stopping = _stopping(view)
-    return all(view.name_of(m) in stopping for m in view.voters if m.id in view.healthy)
+def let_go(view: View, memory: Memory, ticket: str) -> frozenset[str]:
+    """Whose turn it was. One that runs and does not want to stop has come back."""
+    back = {name for name, report in view.reports.items() if _runs(report) and not report.stopping}
+    return frozenset((memory.let_go | {ticket}) - back - {"", view.o.me}) if view.leading else frozenset()
+
+
+def everyone_stops(view: View, memory: Memory, policy: Policy) -> bool:
+    """Every voter has been told to stop, or has stopped: no quorum is left to protect. One that
+    gives no answer just now may be well."""
+    stopped = {name for name, report in view.reports.items() if not _runs(report)} | memory.let_go
+    stopped |= {
+        view.name_of(m) for m in view.voters if view.o.now - memory.silent.get(m.id, view.o.now) >= policy.leaderless
+    }
+    return {view.name_of(m) for m in view.voters} <= _stopping(view) | stopped
 
 
 def _stopping(view: View) -> set[str]:
@@ -113,7 +125,8 @@ def _runs(report: Report | None) -> bool:
 
 def _unaffordable(view: View) -> str:
     down = [view.name_of(m) for m in view.voters if m.id not in view.healthy]
-    return f"told to stop, but without me there is no quorum while {listed(down)} is down; waiting for it"
+    missing = f" while {listed(down)} is down" if down else ""
+    return f"told to stop, but without me there is no quorum{missing}; waiting for it"
 
 
 def leave(view: View, policy: Policy) -> Step:

@@ -10,7 +10,7 @@ from eco.core.lifecycle import classify
 from eco.core.memory import remember
 from eco.core.sight import Unknown
 from eco.core.steps import Hold
-from eco.core.stopping import ticket
+from eco.core.stopping import let_go, ticket
 from eco.core.vetting import vet
 from eco.core.view import View
 
@@ -24,8 +24,9 @@ QUIET = frozenset({Situation.SERVING, Situation.PAUSED, Situation.ALIEN, Situati
 def tick(memory: Memory, o: Observation, policy: Policy) -> Decision:
     """Name the situation, choose at most one step, and let the vetting refuse it."""
     view = View(o)
-    remembered = remember(view, memory)
-    remembered = replace(remembered, ticket=ticket(view, remembered))
+    remembered = remember(view, memory, policy)
+    granted = ticket(view, remembered, policy)
+    remembered = replace(remembered, ticket=granted, let_go=let_go(view, remembered, granted))
     row, because = classify(view, remembered, policy)
     if row.situation is not memory.situation:
         remembered = replace(remembered, situation=row.situation, since=o.now)

@@ -46,7 +46,7 @@ def judge(status: int | None, log: bytes, *, disk: str = "") -> tuple[Exit, str]
     if status == 0:
         return Exit.REMOVED, "it exited by itself without an error, as a removed member does"
     death = _death(lines)
-    words = _clause(death.text if death else disk or _unspoken(status))
+    words = _clause(death.text if death else disk or _unspoken(status, _complaint(lines)))
     for exit_, pattern in ((Exit.PORT_BUSY, _PORT_BUSY), (Exit.DISK, _DISK)):
         if death and pattern.search(death.text):
             return exit_, words
@@ -62,14 +62,14 @@ class _Line:
 
 
 def _read(raw: str) -> _Line | None:
-    """A line of the log; None for the lines of a stack."""
+    """A line of the log; None for one that was cut short, as a full disk does."""
     if match := _GO_DIES.match(raw):
         return _Line("go", match.group(1))
     if not raw.startswith("{"):
-        return None
+        return _Line("plain", raw)
     try:
         entry = json.loads(raw)
-    except (ValueError, RecursionError):  # a line cut short by a full disk
+    except (ValueError, RecursionError):
         return None
     parts = (entry.get("msg"), entry.get("error"))
     return _Line(str(entry.get("level")), ": ".join(str(part) for part in parts if part))
@@ -82,13 +82,20 @@ def _death(lines: list[_Line]) -> _Line | None:
     return fatal[-1] if fatal else go[0] if go else None
 
 
-def _unspoken(status: int | None) -> str:
+def _complaint(lines: list[_Line]) -> str:
+    """What etcd said when it refused its flags: a last warning, or plain text ahead of its usage."""
+    if lines and lines[-1].level in {"warn", "error"}:
+        return lines[-1].text
+    return next((line.text for line in lines if line.level == "plain" and line.text.strip()), "")
+
+
+def _unspoken(status: int | None, complaint: str) -> str:
     if status is None:
         return "it left no word, and its exit status went to an earlier agent"
     if status < 0:
         cause = " (by hand, or because memory ran out)" if status == -signal.SIGKILL else ""
         return f"it was killed by {_name(-status)}{cause}"
-    return f"it exited with status {status} and left no word"
+    return f"it exited with status {status}" + (f": {complaint}" if complaint else " and left no word")
 
 
 def _name(number: int) -> str:

@@ -7,7 +7,7 @@ and an agent that starts adopts the process if that is still true and its comman
 directory. A child and an adopted process are watched alike, by a pidfd where the system has them and by
 polling elsewhere; only a child leaves an exit status.
 
-`eco/agent.lock` is the agent's own, not inherited: it refuses a second agent.
+The agent's own lock, which refuses a second agent, is the data directory's (`eco.etcd.datadir`).
 
 A crash of an etcd that had served is answered by a start at once; starts that fail before serving are
 spaced by 1, 2, 4 … 30 seconds.
@@ -77,7 +77,6 @@ class EtcdProcess:
         self._home = self._data / "eco"
         self._on_exit = on_exit
         self._loop = asyncio.get_running_loop()
-        self._agent_lock: int | None = self._lock_out_others()
         self._lock = _lock(self._home / "lock")
         self._log = Log(self._home / "etcd.log", relay)
         self._stopped = Stopped()
@@ -148,26 +147,11 @@ class EtcdProcess:
         """Let go of etcd, which runs on; another agent may adopt it. Idempotent; nothing else is called after it."""
         self._unwatch()
         self._record = None
-        locks, self._lock, self._agent_lock = (self._lock, self._agent_lock), None, None
-        for lock in locks:
-            if lock is not None:
-                os.close(lock)
+        if self._lock is not None:
+            os.close(self._lock)
+        self._lock = None
 
     # ------------------------------------------------------------ locks and adoption
-
-    def _lock_out_others(self) -> int:
-        path = self._home / "agent.lock"
-        try:
-            self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as fault:
-            raise Unavailable(f"{self._home} cannot be made: {fault.strerror}") from fault
-        lock = _lock(path)
-        if lock is None:
-            raise Unavailable(f"another agent works on {self._data}{_said(path)}")
-        with suppress(OSError):  # on a full disk the second agent is refused without a name
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, str(os.getpid()).encode(), 0)
-        return lock
 
     def _adopt(self) -> None:
         record = self._recorded() or (self._searched() if self._lock is None else None)
@@ -309,14 +293,6 @@ def _lock(path: Path) -> int | None:
             return None
         raise Unavailable(f"{path} cannot be locked: {fault.strerror}") from fault
     return lock
-
-
-def _said(path: Path) -> str:
-    try:
-        pid = path.read_bytes()[:20]
-    except OSError:
-        return ""
-    return f", process {int(pid)}" if pid.isdigit() else ""
 
 
 def _digest(argv: Sequence[str]) -> str:

@@ -69,6 +69,17 @@ def test_etcds_own_last_line_says_more_than_the_panic_it_becomes() -> None:
     assert judge(2, story) == (Exit.DAMAGED, "failed to open database: invalid database")
 
 
+@pytest.mark.parametrize(
+    "story",
+    [
+        log(line("info", "Running: "), line("warn", "failed to verify flags", "no such thing")),
+        log("failed to verify flags: no such thing", "Usage:", "", "  etcd [flags]"),
+    ],
+)
+def test_refused_flags_are_shown_in_etcds_words(story: bytes) -> None:
+    assert judge(2, story) == (Exit.CRASHED, "it exited with status 2: failed to verify flags: no such thing")
+
+
 def test_a_kill_is_called_a_kill_whatever_was_logged_before() -> None:
     story = log(line("error", "failed to update storage version", "missing term information"))
 

@@ -331,13 +331,6 @@ async def test_a_pid_that_was_given_to_another_process_is_not_adopted(node: Node
     assert node.child().look() == Stopped()
 
 
-async def test_a_second_agent_is_refused_and_told_of_the_first(node: Node) -> None:
-    node.child()
-
-    with pytest.raises(Unavailable, match=f"another agent works on .*, process {os.getpid()}"):
-        node.child()
-
-
 async def test_an_agent_that_lets_go_of_a_directory_leaves_it_to_the_next(node: Node) -> None:
     first = node.child()
     pid = await node.start(first)
@@ -420,6 +413,16 @@ def damage(member: Path, harm: str) -> None:
         case _:
             content[120] ^= 1
     file.write_bytes(content)
+
+
+async def test_flags_that_etcd_refuses_are_shown_in_its_words(node: Node) -> None:
+    child = node.child()
+    await child.start([*node.argv(), "--heartbeat-interval=1000", "--election-timeout=1000"], ENVIRONMENT)
+
+    seen = await ended(child)
+
+    assert seen.exit is Exit.CRASHED
+    assert "--election-timeout[1000ms] should be at least as 5 times as --heartbeat-interval" in seen.words
 
 
 async def test_a_removed_member_is_called_removed(nodes: tuple[Node, Node]) -> None:
