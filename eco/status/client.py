@@ -8,6 +8,7 @@ looks again at its next tick.
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 
 import h11
@@ -65,7 +66,11 @@ async def request(  # noqa: PLR0913 -- a request has that many parts
                 writer.transport.abort()
     except TimeoutError as fault:
         raise Unavailable(f"{where} gave no full answer within {deadline:g} s") from fault
-    except (OSError, _HungUp) as fault:
+    except OSError as fault:
+        # asyncio's own texts repeat the address as Python prints it; the system's name the reason alone.
+        reason = os.strerror(fault.errno) if fault.errno else str(fault)
+        raise Unavailable(f"{where} cannot be asked: {reason.lower()}") from fault
+    except _HungUp as fault:
         raise Unavailable(f"{where} cannot be asked: {fault}") from fault
     except h11.RemoteProtocolError as fault:
         raise Corrupt(f"{where} does not speak HTTP: {fault}") from fault

@@ -35,28 +35,21 @@ async def dial(
 
     Raises `OSError`: `ConnectionRefusedError` only when every address of the name refused.
     """
-    *others, last = await addresses(host)
+    return await first_to_accept(await addresses(host), port, ssl=ssl, name=host if ssl is not None else None)
+
+
+async def first_to_accept(
+    candidates: tuple[str, ...], port: int, *, ssl: SSLContext | None = None, name: str | None = None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """As `dial`, with the addresses to try in order, at least one; `name` is what a certificate must say."""
     faults: list[OSError] = []
-    for address in others:
+    for n, address in enumerate(candidates, 1):
         try:
-            async with asyncio.timeout(ATTEMPT):
-                return await _connect(address, host, port, ssl)
+            async with asyncio.timeout(ATTEMPT if n < len(candidates) else None):
+                return await asyncio.open_connection(address, port, limit=CHUNK, ssl=ssl, server_hostname=name)
         except OSError as fault:
             faults.append(fault)
-    try:
-        return await _connect(last, host, port, ssl)
-    except ConnectionRefusedError as fault:
-        silent = next((f for f in faults if not isinstance(f, ConnectionRefusedError)), None)
-        if silent is None:
-            raise
-        raise OSError(f"an address of {host} does not answer") from fault
-
-
-async def _connect(
-    address: str, host: str, port: int, ssl: SSLContext | None
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    name = host if ssl is not None else None
-    return await asyncio.open_connection(address, port, limit=CHUNK, ssl=ssl, server_hostname=name)
+    raise next((fault for fault in faults if not isinstance(fault, ConnectionRefusedError)), faults[-1])
 
 
 async def addresses(host: str) -> tuple[str, ...]:
