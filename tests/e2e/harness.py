@@ -22,7 +22,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -293,12 +293,13 @@ class Node:
 
     def status(self) -> dict[str, Any]:
         """What `/status` says, empty when nobody answers."""
-        connection = http.client.HTTPConnection(self.address, STATUS_PORT, timeout=2)
-        with suppress(OSError, http.client.HTTPException, ValueError):
+        with (
+            suppress(OSError, http.client.HTTPException, ValueError),
+            closing(http.client.HTTPConnection(self.address, STATUS_PORT, timeout=2)) as connection,
+        ):
             connection.request("GET", "/status")
             document: dict[str, Any] = json.loads(connection.getresponse().read())
             return document
-        connection.close()
         return {}
 
     @property
