@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -139,7 +140,8 @@ async def test_a_plain_etcds_data_is_read_as_etcd_would(
     assert (disk.data, disk.stamped, disk.damage) == (Data.PRESENT, False, "")
     assert (disk.member_id, disk.cluster_id, disk.last_term) == (status.member_id, status.cluster_id, status.term)
     assert disk.last_index >= status.raft_index
-    assert still == disk
+    assert replace(still, size=0) == disk
+    assert still.size > 0
 
     segment = next((data.path / "member" / "wal").glob("*.wal"))
     raw = bytearray(segment.read_bytes())
@@ -233,7 +235,7 @@ def cut_everywhere(
             yield path
         else:
             directory.close()
-            assert number > 3
+            assert number > 2
             yield path
             return
     raise AssertionError("it never came to an end")
@@ -262,7 +264,7 @@ def test_a_power_cut_at_the_first_look_costs_nothing(tmp_path: Path) -> None:
 
 def test_a_power_cut_while_stamping_leaves_one_stamp_or_the_other(tmp_path: Path) -> None:
     stamps = []
-    for path in cut_everywhere(tmp_path, stamped, lambda data: (data.open(), data.stamp("test", NEXT))[0]):
+    for path in cut_everywhere(tmp_path, stamped, lambda data: data.stamp("test", NEXT)):
         directory = EtcdDirectory(path, "a")
         stamps.append(directory.look(running=False).stamp)
         directory.close()
@@ -273,7 +275,7 @@ def test_a_power_cut_while_stamping_leaves_one_stamp_or_the_other(tmp_path: Path
 
 
 def test_a_power_cut_while_setting_aside_loses_no_data_and_is_made_good(tmp_path: Path) -> None:
-    for path in cut_everywhere(tmp_path, stamped, lambda data: (data.open(), data.set_aside("aside", "test", NEXT))):
+    for path in cut_everywhere(tmp_path, stamped, lambda data: data.set_aside("aside", "test", NEXT)):
         assert len(kept(path)) == 1
         directory = EtcdDirectory(path, "a")
         disk = directory.look(running=False)
@@ -336,16 +338,23 @@ def test_whatever_the_system_refuses_is_a_sentence_and_nothing_is_lost(fault: in
 
         directory = EtcdDirectory(path, "a", refuse)
         directory.open()
-        try:
-            directory.set_aside("aside", "test", NEXT)
-        except Unavailable as said:
-            assert words in str(said)
-            assert len(kept(path)) == 1
-        else:
+        said = sentence(partial(directory.set_aside, "aside", "test", NEXT))
+        directory.close()
+
+        assert len(kept(path)) == 1
+        if not said:
             assert number > 6
             return
-        finally:
-            directory.close()
+        assert words in said
+
+
+def sentence(act: Callable[[], None]) -> str:
+    """What the disk is said not to do; "" when all went well."""
+    try:
+        act()
+    except Unavailable as said:
+        return str(said)
+    return ""
 
 
 def test_what_is_no_directory_is_refused(tmp_path: Path) -> None:
@@ -415,8 +424,11 @@ def test_a_second_agent_is_refused_by_name(data: EtcdDirectory) -> None:
 
 
 def test_what_the_agent_starts_does_not_hold_its_lock(data: EtcdDirectory) -> None:
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
+    argv = [sys.executable, "-c", "input(print('runs', flush=True))"]
+    child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=False)
     try:
+        assert child.stdout is not None
+        assert child.stdout.readline()
         data.close()
         data.open()
     finally:
