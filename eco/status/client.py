@@ -8,13 +8,12 @@ looks again at its next tick.
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import TYPE_CHECKING
 
 import h11
 
 from eco.errors import Corrupt, Unavailable
-from eco.status.dial import CHUNK, dial
+from eco.status.dial import CHUNK, dial, reason
 from eco.status.http import Response
 
 if TYPE_CHECKING:
@@ -67,9 +66,7 @@ async def request(  # noqa: PLR0913 -- a request has that many parts
     except TimeoutError as fault:
         raise Unavailable(f"{where} gave no full answer within {deadline:g} s") from fault
     except OSError as fault:
-        # asyncio's own texts repeat the address as Python prints it; the system's name the reason alone.
-        reason = os.strerror(fault.errno) if fault.errno else str(fault)
-        raise Unavailable(f"{where} cannot be asked: {reason.lower()}") from fault
+        raise Unavailable(f"{where} cannot be asked: {reason(fault)}") from fault
     except _HungUp as fault:
         raise Unavailable(f"{where} cannot be asked: {fault}") from fault
     except h11.RemoteProtocolError as fault:

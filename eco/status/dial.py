@@ -8,10 +8,12 @@ then hold up the agent's exit.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import threading
 from collections import Counter
 from contextlib import suppress
+from ssl import SSLError
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -50,6 +52,13 @@ async def first_to_accept(
         except OSError as fault:
             faults.append(fault)
     raise next((fault for fault in faults if not isinstance(fault, ConnectionRefusedError)), faults[-1])
+
+
+def reason(fault: OSError) -> str:
+    """Why a connection failed, in the system's words: asyncio's repeat the address as Python prints it."""
+    if isinstance(fault, (socket.gaierror, SSLError)) or not fault.errno:
+        return fault.strerror or str(fault)
+    return os.strerror(fault.errno).lower()
 
 
 async def addresses(host: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from eco.core.model import Report
 from eco.errors import Corrupt, Unavailable
 from eco.formats import parse
 from eco.status.client import authority, get
-from eco.status.dial import dial
+from eco.status.dial import dial, reason
 
 if TYPE_CHECKING:
     from eco.core.model import Instance
@@ -75,7 +75,7 @@ class HttpPeers:
         except TimeoutError:
             return f"{authority(host, port)} does not answer"
         except OSError as fault:
-            return f"{authority(host, port)}: {fault}"
+            return f"{authority(host, port)}: {reason(fault)}"
         writer.transport.abort()
         return True
 

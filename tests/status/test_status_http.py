@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+import socket
 import ssl
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 from eco.errors import Unavailable
 from eco.status.client import get
 from eco.status.http import Limits, Request, Response, serve, text
-from tests.status.wire import GOOD, PATIENCE, UNHURRIED, Echo, call, eventually, hear_out, serving, status
+from tests.status.wire import GOOD, PATIENCE, UNHURRIED, Echo, call, eventually, hear_out, serving, status, turning
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -172,6 +174,27 @@ async def test_a_bad_caller_gets_one_short_answer_and_is_hung_up_on(name: str) -
     assert [request.path for request in echo.seen] == ["/good"]
 
 
+async def test_a_caller_refused_in_the_middle_of_its_request_still_hears_why() -> None:
+    async with serving(Echo()) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n" + b"x" * 200_000)
+        answer = await asyncio.wait_for(reader.read(), PATIENCE)
+        writer.close()
+    assert status(answer) == 413, "and no ConnectionResetError"
+
+
+async def test_while_a_caller_floods_us_with_crumbs_the_rest_of_the_agent_runs() -> None:
+    def flood(port: int) -> None:
+        with socket.create_connection(("127.0.0.1", port)) as caller, suppress(OSError):
+            caller.sendall(BAD["a body of crumbs"][0])
+            caller.recv(1000)
+
+    async with serving(Echo()) as server, turning() as turns:
+        await asyncio.to_thread(flood, server.port)
+        before_closing = turns()
+    assert before_closing > 20, "one turn for each 4 KiB at the least"
+
+
 async def test_an_announced_gigabyte_is_refused_before_it_is_invited() -> None:
     async with serving(Echo()) as server:
         answer = await call(
@@ -227,7 +250,7 @@ async def test_a_connection_that_idles_between_requests_is_closed() -> None:
 
 
 async def test_the_idle_time_is_longer_than_the_time_to_send_a_request() -> None:
-    async with serving(Echo(), limits=Limits(receive=0.2, idle=PATIENCE)) as server:
+    async with serving(Echo(), limits=Limits(receive=0.2, idle=10 * PATIENCE)) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         for _ in range(2):
             writer.write(b"GET /it HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -393,7 +416,7 @@ async def test_closing_ends_idle_connections_at_once_and_lets_a_request_in_hand_
         await go_on.wait()
         return text(200, "done")
 
-    server = await serve("127.0.0.1", 0, busy)
+    server = await serve("127.0.0.1", 0, busy, limits=Limits(receive=10 * PATIENCE))
     idle_reader, idle = await asyncio.open_connection("127.0.0.1", server.port)
     working = asyncio.create_task(call(server.port, GOOD.replace(CLOSE, b"")))
     await eventually(lambda: any(c.waiting_since is None for c in server._connections.values()))

@@ -20,7 +20,7 @@ from eco.status.api import StatusApi
 from eco.status.http import Request, Response
 from eco.status.page import Page, render
 from eco.status.peers import HttpPeers
-from tests.status.wire import PATIENCE, UNHURRIED, Echo, serving
+from tests.status.wire import PATIENCE, UNHURRIED, Echo, serving, silent_port
 from tests.status.worlds import page_of
 
 if TYPE_CHECKING:
@@ -141,21 +141,6 @@ def free_port() -> Iterator[int]:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         yield reserved.getsockname()[1]
-
-
-@contextmanager
-def silent_port() -> Iterator[int]:
-    """A port that neither accepts nor refuses: its queue of connections is full."""
-    with socket.socket() as full:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        waiting = [socket.socket() for _ in range(4)]
-        for each in waiting:
-            each.setblocking(False)
-            each.connect_ex(full.getsockname())
-        yield full.getsockname()[1]
-        for each in waiting:
-            each.close()
 
 
 def etcd_at(client: int, peer: int, address: str = "127.0.0.1") -> Instance:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, settings
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from eco.status.http import Limits, Request, Response, Server, serve, text
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from eco.status.http import Handler
 
@@ -108,3 +109,36 @@ async def evil(
         for task in victims:
             task.cancel()
         await asyncio.gather(*victims, return_exceptions=True)
+
+
+@asynccontextmanager
+async def turning() -> AsyncIterator[Callable[[], int]]:
+    """How often the loop has turned so far, for as long as this lasts."""
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    task = asyncio.create_task(turn())
+    try:
+        yield lambda: turns
+    finally:
+        task.cancel()
+
+
+@contextmanager
+def silent_port() -> Iterator[int]:
+    """A port that neither accepts nor refuses: its queue of connections is full."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        for each in waiting:
+            each.setblocking(False)
+            each.connect_ex(full.getsockname())
+        yield full.getsockname()[1]
+        for each in waiting:
+            each.close()
