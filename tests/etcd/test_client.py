@@ -287,6 +287,8 @@ async def test_nonsense_for_a_status_is_corrupt(reply: bytes, addresses: Address
     async with answering(at, reply):
         with pytest.raises(Corrupt):
             await client.status((at.client_url,))
+        with pytest.raises(Corrupt):
+            await client.readable((at.client_url,))
 
 
 @pytest.mark.parametrize(
