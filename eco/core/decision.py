@@ -64,6 +64,10 @@ class Memory:
     let_go: frozenset[str] = frozenset()
     """As the leader's agent: who had its turn, and has not been seen to run since it stopped."""
 
+    def silence(self, voter: Id, now: float) -> float:
+        """For how many seconds this voter has answered nobody; 0 when it does, or was not watched."""
+        return now - self.silent.get(voter, now)
+
 
 @dataclass(frozen=True)
 class Decision:

@@ -41,7 +41,7 @@ from eco.core.steps import (
     Stop,
     WriteRoster,
 )
-from eco.core.view import LOST, View
+from eco.core.view import LOST, Evidence, View
 
 if TYPE_CHECKING:
     from eco.core.decision import Memory
@@ -108,11 +108,12 @@ def _refresh(view: View, records: tuple[Voter, ...], seq: int) -> WriteRoster | 
 def next_change(view: View, memory: Memory, policy: Policy) -> Change | MoveLeader | None:
     """The one change of voters that is due: the dead go first, then the new come, then those
     that leave go, then the silent when somebody waits to replace them."""
-    for member in view.voters:
-        evidence = view.evidence(view.record_of(member))
-        if evidence in LOST:
+    lost = {m: said for m in view.voters if (said := view.evidence(view.record_of(m))) in LOST}
+    for member, evidence in lost.items():
+        # The provider may be wrong about a living member, and one look without its answer proves nothing.
+        if evidence is not Evidence.GONE or memory.silence(member.id, view.o.now) >= policy.leaderless:
             return _removal(view, member, f"its data is lost: {evidence.value}")
-    for member in view.learners:
+    for member in view.learners if not lost else ():
         promotion = _promotion(view, member, policy)
         if promotion is not None:
             return promotion
@@ -177,10 +178,10 @@ def _replacement(view: View, memory: Memory, policy: Policy) -> Change | None:
     """A voter that is silent for longer than the ttl, when somebody waits to take its place."""
     waiting = [name for name, report in view.reports.items() if report.waiting]
     for member in view.voters:
-        since = memory.silent.get(member.id)
-        if since is None or view.o.now - since < policy.unhealthy_member_ttl or not waiting:
+        silence = memory.silence(member.id, view.o.now)
+        if silence < policy.unhealthy_member_ttl or not waiting:
             continue
-        silent = f"silent for {view.o.now - since:.0f} s, and {listed(sorted(waiting))} waits to replace it"
+        silent = f"silent for {silence:.0f} s, and {listed(sorted(waiting))} waits to replace it"
         return _removal(view, member, silent)
     return None
 

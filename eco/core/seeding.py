@@ -101,6 +101,8 @@ def _obstacle(view: View, instance: Instance) -> str:
     if isinstance(probe, Known) and probe.value:
         return f"something already answers on an etcd port of {instance.name} ({instance.address})"
     if instance.name == view.o.me:
+        if isinstance(probe, Unknown):
+            return f"cannot tell whether an etcd runs beside me: {probe.because}"
         return "" if view.holding is Holding.EMPTY else "my own data directory is not known to be empty"
     sight = view.o.peers.get(instance.name, Unknown("it was not asked"))
     if isinstance(sight, Unknown):

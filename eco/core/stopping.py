@@ -76,11 +76,10 @@ def ticket(view: View, memory: Memory, policy: Policy) -> str:
         return ""
     wanting = sorted(_stopping(view))
     followers = [name for name in wanting if name != view.o.me and _runs(view.reports.get(name))]
-    if memory.ticket in followers or (
-        memory.ticket == view.o.me in wanting and not everyone_stops(view, memory, policy)
-    ):
+    everyone = everyone_stops(view, memory, policy)
+    if memory.ticket in followers or (memory.ticket == view.o.me in wanting and not everyone):
         return memory.ticket
-    if everyone_stops(view, memory, policy):
+    if everyone:
         return next(iter(followers), view.o.me)
     for name in (*followers, *(name for name in wanting if name == view.o.me)):
         if affordable(view, name):
@@ -103,11 +102,11 @@ def let_go(view: View, memory: Memory, ticket: str) -> frozenset[str]:
 def everyone_stops(view: View, memory: Memory, policy: Policy) -> bool:
     """Every voter has been told to stop, or has stopped: no quorum is left to protect. One that
     gives no answer just now may be well."""
-    stopped = {name for name, report in view.reports.items() if not _runs(report)} | memory.let_go
-    stopped |= {
-        view.name_of(m) for m in view.voters if view.o.now - memory.silent.get(m.id, view.o.now) >= policy.leaderless
-    }
-    return {view.name_of(m) for m in view.voters} <= _stopping(view) | stopped
+    told = _stopping(view) | memory.let_go
+    answering = {m for m in view.voters if m.id in view.healthy}
+    silent = {m for m in view.voters if memory.silence(m.id, view.o.now) >= policy.leaderless}
+    stopped = {m for m in view.voters if _stopped(view.reports.get(view.name_of(m)))} - answering
+    return all(view.name_of(m) in told or m in silent | stopped for m in view.voters)
 
 
 def _stopping(view: View) -> set[str]:
@@ -117,6 +116,10 @@ def _stopping(view: View) -> set[str]:
 
 def _voting_names(view: View) -> list[str]:
     return sorted(view.name_of(m) for m in view.voters)
+
+
+def _stopped(report: Report | None) -> bool:
+    return report is not None and report.holding is not Holding.RUNNING
 
 
 def _runs(report: Report | None) -> bool:

@@ -30,7 +30,7 @@ from eco.core.steps import (
     UpdatePeerUrl,
     WriteRoster,
 )
-from eco.core.view import LOST, View
+from eco.core.view import LOST, Evidence, View
 
 if TYPE_CHECKING:
     from eco.core.decision import Memory
@@ -219,14 +219,14 @@ def _remove(step: RemoveMember, view: View, memory: Memory, policy: Policy) -> s
 
 def _may_go(view: View, memory: Memory, policy: Policy, target: Member) -> bool:
     voter = view.record_of(target)
-    if view.evidence(voter) in LOST:
+    silence, evidence = memory.silence(target.id, view.o.now), view.evidence(voter)
+    if evidence in LOST and (evidence is not Evidence.GONE or silence >= policy.leaderless):
         return True
     report = view.reports.get(voter.name)
     taken_off = view.group is not None and view.group.operated and view.gone(voter)
     ordered = view.presence(voter.name) is Presence.LEAVING or taken_off
     asked = report is not None and report.leaving and report.member_id == target.id
-    since = memory.silent.get(target.id)
-    silent = since is not None and view.o.now - since >= policy.unhealthy_member_ttl
+    silent = silence >= policy.unhealthy_member_ttl
     return bool(ordered or asked or (silent and any(r.waiting for r in view.reports.values())))
 
 
