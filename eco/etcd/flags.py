@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 OLDEST, NEWEST = 4, 7
 """Minor versions of etcd 3 that the table covers."""
 
-WHERE = "eco.etcd.extra-flags"
-"""Where a user writes further flags, for problems."""
-
 _ERAS: Mapping[tuple[int, int], str] = {
     (4, 7): """
         advertise-client-urls auth-token auth-token-ttl auto-compaction-mode auto-compaction-retention auto-tls
@@ -166,10 +163,11 @@ def argv(
 
 
 def check(extra: tuple[tuple[str, str], ...], version: tuple[int, int, int]) -> tuple[Problem, ...]:
-    """What is wrong with a user's further flags for this version of etcd, in their order."""
-    return tuple(
-        Problem(f"{WHERE}.{name}", value, hint) for name, value in extra if (hint := _objection(name, value, version))
-    )
+    """What is wrong with a user's further flags for this version of etcd, in their order.
+
+    A problem's path is the flag's name: where it was written is the caller's to know.
+    """
+    return tuple(Problem(name, value, hint) for name, value in extra if (hint := _objection(name, value, version)))
 
 
 def knows(version: tuple[int, int, int], flag: str) -> bool:
