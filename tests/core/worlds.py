@@ -486,6 +486,7 @@ def _disk(me: str, lies: Lies, *, running: bool) -> Sight[Disk]:
     data = Disk(begun, Data.PRESENT, member_id=f"m{me}", cluster_id="c1", volume=f"v{me}", last_index=INDEX)
     plain = replace(data, stamp=_stamp(me, "i"), stamped=False)
     unenrolled = replace(data, stamp=replace(_stamp(me, "i"), member_id=f"m{me}", cluster_id="c1", started=True))
+    foreign = replace(unenrolled, stamp=replace(unenrolled.stamp, cluster_id="cx"), cluster_id="cx")
     wiped = replace(empty, stamp=_stamp(me, "w"))
     joining = replace(JOIN, generation=1)
     found = {
@@ -501,7 +502,7 @@ def _disk(me: str, lies: Lies, *, running: bool) -> Sight[Disk]:
         Lies.PLAIN: plain,
         Lies.UNENROLLED: unenrolled,
         Lies.FOREIGN_PLAIN: replace(plain, cluster_id="cx"),
-        Lies.FOREIGN_UNENROLLED: replace(unenrolled, stamp=replace(unenrolled.stamp, cluster_id="cx"), cluster_id="cx"),
+        Lies.FOREIGN_UNENROLLED: foreign,
         Lies.NEWER: replace(
             data, stamp=replace(begun, generation=2, token=FIRST_LIFE, cluster_id="c2"), cluster_id="c2"
         ),
