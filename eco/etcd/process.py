@@ -69,7 +69,7 @@ class EtcdProcess:
     """`eco.ports.Child` on a real process. Made inside the event loop that runs it.
 
     `on_exit` is called in the loop the moment etcd ends. `relay` is the descriptor on which etcd's log lines are
-    shown, None for none. Raises `Unavailable` when another agent works on this directory, or it cannot be written.
+    shown, None for none. Raises `Unavailable` when the directory cannot be written.
     """
 
     def __init__(self, data_dir: Path, on_exit: Callable[[], None], *, relay: int | None = 2) -> None:
@@ -77,7 +77,8 @@ class EtcdProcess:
         self._home = self._data / "eco"
         self._on_exit = on_exit
         self._loop = asyncio.get_running_loop()
-        self._lock = _lock(self._home / "lock")
+        self._lock_path = self._home / "lock"
+        self._lock = _lock(self._lock_path)
         self._log = Log(self._home / "etcd.log", relay)
         self._stopped = Stopped()
         self._record: PidFile | None = None
@@ -111,17 +112,11 @@ class EtcdProcess:
             raise Bug("etcd was to be started while it runs")
         if not names("\0".join(argv), self._data):
             raise Bug(f"etcd was to be started with words that do not name {self._data}: nobody could adopt it")
-        if self._lock is None:
-            self._lock = _lock(self._home / "lock")
-        if self._lock is None:
-            raise Unavailable(
-                f"{self._home / 'lock'} is held by a process that is not known to be its etcd "
-                f"(`fuser {self._home / 'lock'}` names it): nothing is started on this data beside it"
-            )
+        lock = self._hold()
         self._served = self._asked = self._adopted = False
         since = clock.now()
         try:
-            pid = self._spawn(argv, env, self._lock)
+            pid = self._spawn(argv, env, lock)
         except OSError as fault:
             words = f"{argv[0]} cannot be run: {fault.strerror}"
             self._fail(Exit.CRASHED, words)
@@ -149,9 +144,23 @@ class EtcdProcess:
         self._record = None
         if self._lock is not None:
             os.close(self._lock)
-        self._lock = None
+            self._lock = None
 
-    # ------------------------------------------------------------ locks and adoption
+    # ------------------------------------------------------------ the lock and adoption
+
+    def _hold(self) -> int:
+        """The lock that etcd is to inherit: the one at its path, should the directory have been replaced."""
+        if self._lock is not None and not _is_at(self._lock, self._lock_path):
+            os.close(self._lock)
+            self._lock = None
+        if self._lock is None:
+            self._lock = _lock(self._lock_path)
+        if self._lock is None:
+            raise Unavailable(
+                f"{self._lock_path} is held by a process that is not known to be its etcd "
+                f"(`fuser {self._lock_path}` names it): nothing is started on this data beside it"
+            )
+        return self._lock
 
     def _adopt(self) -> None:
         record = self._recorded() or (self._searched() if self._lock is None else None)
@@ -174,7 +183,7 @@ class EtcdProcess:
 
     def _searched(self) -> PidFile | None:
         """The holder of the lock by the process table: the agent was killed before it wrote the pid down."""
-        pid = find(self._data, self._home / "lock")
+        pid = find(self._data, self._lock_path)
         return PidFile(pid, start_time(pid) or "", clock.now(), "", 0) if pid else None
 
     # ------------------------------------------------------------ the process
@@ -282,6 +291,7 @@ class _Detached(subprocess.Popen[bytes]):
 def _lock(path: Path) -> int | None:
     """An exclusive lock on `path`, held while the descriptor or a copy of it is open; None when it is taken."""
     try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as fault:
         raise Unavailable(f"{path} cannot be opened: {fault.strerror}") from fault
@@ -293,6 +303,13 @@ def _lock(path: Path) -> int | None:
             return None
         raise Unavailable(f"{path} cannot be locked: {fault.strerror}") from fault
     return lock
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
 
 
 def _digest(argv: Sequence[str]) -> str:

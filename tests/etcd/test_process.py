@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -354,10 +355,22 @@ async def test_nothing_is_started_while_a_stranger_holds_the_data(node: Node) ->
     await node.start(child)
 
 
+async def test_a_directory_that_was_replaced_is_locked_anew(node: Node) -> None:
+    child = node.child()
+    shutil.rmtree(node.data)
+    (node.data / "eco").mkdir(parents=True)
+
+    await node.start(child)
+    child.close()
+
+    with (node.data / "eco" / "lock").open("r+") as lock, pytest.raises(BlockingIOError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 async def test_a_directory_that_cannot_be_written_is_named(node: Node) -> None:
     node.data.write_text("a file where the directory should be")
 
-    with pytest.raises(Unavailable, match="cannot be made"):
+    with pytest.raises(Unavailable, match="cannot be opened: Not a directory"):
         node.child()
 
 
