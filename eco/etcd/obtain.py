@@ -37,8 +37,8 @@ CONNECT = 5.0
 DOWNLOAD = 600.0
 """Seconds for one download."""
 
-BUILD = 1200.0
-"""Seconds for a build: one minute with two cores and a good network."""
+BUILD = 1800.0
+"""Seconds for a build: a minute or two, a quarter of an hour on a machine that is busy with other things."""
 
 REPORT = 10.0
 """Seconds between two words on how far it is."""
