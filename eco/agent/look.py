@@ -38,7 +38,10 @@ T = TypeVar("T")
 DEADLINE = 2.5
 """Seconds that one port may take in an ordinary look."""
 HASTE = 0.25
-"""Seconds in the first look of a node that holds data: its etcd must not wait for anybody."""
+"""Seconds for peers in the first look of a node that holds data: its etcd does not wait for them."""
+PATIENCE = 1.5
+"""Seconds for the registry in that look. It alone can tell that the data is not ours to start; a
+store that is slower than this does not keep an etcd from its data (DESIGN 8.8)."""
 
 
 @dataclass
@@ -69,31 +72,33 @@ class Looker:
         """One look; an `urgent` one makes the peers look at once, too. Never raises."""
         running = isinstance(self.world.child.look(), Running)
         disk = self.look_at_disk()
-        others = tuple(i for i in self.known if i.name != self.world.me)
+        # The provider's watch may change these while we wait: one look speaks of one list.
+        group, known, instance = self.group, self.known, self.instance
+        others = tuple(i for i in known if i.name != self.world.me)
         asked = {
             i.name: asyncio.ensure_future(_sight(self.world.peers.ask(i, urgent=urgent), deadline)) for i in others
         }
         registry, mine, _ = await asyncio.gather(
-            _sight(self.world.registry.look(), deadline),
-            self._mine(deadline) if running else _instead(NOT_RUNNING),
+            _sight(self.world.registry.look(), max(deadline, PATIENCE)),
+            self._mine(instance, known, deadline) if running else _instead(NOT_RUNNING),
             asyncio.gather(*asked.values()),
         )
         peers: dict[str, Sight[Report]] = {name: task.result() for name, task in asked.items()}
         serves = isinstance(mine, Known) and mine.value.readable
         theirs, probes = await asyncio.gather(
-            _instead(NOT_SERVED) if serves else self._theirs(peers, deadline),
-            self._probes(disk, registry, deadline),
+            _instead(NOT_SERVED) if serves else self._theirs(peers, known, deadline),
+            self._probes(disk, registry, known, deadline),
         )
         return Observation(
             now=self.world.now(),
             me=self.world.me,
             cluster=self.world.cluster,
-            group=self.group,
+            group=group,
             disk=disk,
             process=self.world.child.look(),
             registry=registry,
-            instance=self.instance,
-            peer_url=self.world.peer_url(self.instance) if self.instance else "",
+            instance=instance,
+            peer_url=self.world.peer_url(instance) if instance else "",
             peers=peers,
             probes=probes,
             mine=mine,
@@ -108,33 +113,35 @@ class Looker:
         except EcoError as trouble:
             return Unknown(str(trouble))
 
-    async def _mine(self, deadline: float) -> Sight[Cluster]:
-        if self.instance is None:
+    async def _mine(self, instance: Instance | None, known: tuple[Instance, ...], deadline: float) -> Sight[Cluster]:
+        if instance is None:
             return Unknown("my own address is not known")
-        sight = await _sight(self._cluster((self.world.client_url(self.instance),)), deadline)
+        sight = await _sight(self._cluster((self.world.client_url(instance),), known), deadline)
         if isinstance(sight, Known):
             self.world.child.served()
         return sight
 
-    async def _cluster(self, urls: tuple[str, ...]) -> Cluster:
+    async def _cluster(self, urls: tuple[str, ...], known: tuple[Instance, ...]) -> Cluster:
         """The cluster as the member behind `urls` shows it. A learner lists no members."""
         api = self.world.api
         mine, readable = await asyncio.gather(api.status(urls), api.readable(urls))
         if mine.is_learner:
             return Cluster(mine, (), readable=False)
         members = await api.members(urls, linearizable=False)
-        statuses = await self._statuses(members, mine.member_id)
+        statuses = await self._statuses(members, mine.member_id, known)
         return Cluster(mine, members, readable=readable, statuses=statuses)
 
-    async def _statuses(self, members: tuple[Member, ...], but: Id) -> dict[Id, Sight[MemberStatus]]:
+    async def _statuses(
+        self, members: tuple[Member, ...], but: Id, known: tuple[Instance, ...]
+    ) -> dict[Id, Sight[MemberStatus]]:
         others = [m for m in members if m.id != but]
-        sights = await asyncio.gather(*(self._status(m) for m in others))
+        sights = await asyncio.gather(*(self._status(m, known) for m in others))
         return {member.id: sight for member, sight in zip(others, sights, strict=True)}
 
-    async def _status(self, member: Member) -> Sight[MemberStatus]:
+    async def _status(self, member: Member, known: tuple[Instance, ...]) -> Sight[MemberStatus]:
         """A member's own answer, at the URLs it published, or at its instance's when it has not."""
         urls = member.client_urls or tuple(
-            self.world.client_url(i) for i in self.known if self.world.peer_url(i) in member.peer_urls
+            self.world.client_url(i) for i in known if self.world.peer_url(i) in member.peer_urls
         )
         if not urls:
             return Unknown("it has not published a client URL")
@@ -143,29 +150,31 @@ class Looker:
             return Unknown(f"member {sight.value.member_id} answers at its client URL")
         return sight
 
-    async def _theirs(self, peers: Mapping[str, Sight[Report]], deadline: float) -> Sight[Cluster]:
+    async def _theirs(
+        self, peers: Mapping[str, Sight[Report]], known: tuple[Instance, ...], deadline: float
+    ) -> Sight[Cluster]:
         """The newest generation that a peer serves, as that peer's etcd shows it."""
         reports = [sight.value for sight in peers.values() if isinstance(sight, Known)]
         serving = sorted((r for r in reports if r.serving and not r.is_learner), key=lambda r: -r.generation)
         trouble = NOT_SERVED
         for report in serving:
-            instance = next(i for i in self.known if i.name == report.name)
-            sight = await _sight(self._cluster((self.world.client_url(instance),)), deadline)
+            instance = next(i for i in known if i.name == report.name)
+            sight = await _sight(self._cluster((self.world.client_url(instance),), known), deadline)
             if isinstance(sight, Known) and sight.value.readable:
                 return sight
             trouble = sight if isinstance(sight, Unknown) else Unknown(f"{report.name} serves no linearizable read")
         return trouble
 
     async def _probes(
-        self, disk: Sight[Disk], registry: Sight[RegistryView], deadline: float
+        self, disk: Sight[Disk], registry: Sight[RegistryView], known: tuple[Instance, ...], deadline: float
     ) -> dict[str, Sight[bool]]:
         """Whether anything answers on the etcd ports of the group; asked only before a birth."""
         empty = isinstance(disk, Known) and disk.value.data is Data.ABSENT
         unlived = isinstance(registry, Known) and not registry.value.rosters and registry.value.alive is None
         if not empty or not unlived or isinstance(self.world.child.look(), Running):
             return {}
-        sights = await asyncio.gather(*(_sight(self.world.peers.occupied(i), deadline) for i in self.known))
-        return {i.name: sight for i, sight in zip(self.known, sights, strict=True)}
+        sights = await asyncio.gather(*(_sight(self.world.peers.occupied(i), deadline) for i in known))
+        return {i.name: sight for i, sight in zip(known, sights, strict=True)}
 
 
 async def _instead(sight: Unknown) -> Unknown:
