@@ -18,7 +18,11 @@ from eco.core.model import Exit
 LONGEST = 300
 """Characters of the last words."""
 
-_REMOVED = re.compile(r"the member has been permanently removed from the cluster|data-dir used by this member must be")
+_REMOVED = re.compile(
+    r"the member has been permanently removed from the cluster|data-dir used by this member must be"
+    # Asked for its status between its removal and its end, 3.6 panics (membership.IsLocalMemberLearner).
+    r"|failed to find local ID in cluster members"
+)
 _PORT_BUSY = re.compile(r"address already in use")
 _DISK = re.compile(r"no space left on device|disk quota exceeded|read-only file system|input/output error")
 _DAMAGED = re.compile(

@@ -98,6 +98,12 @@ def test_a_log_that_a_full_disk_cut_short_is_not_damaged_data() -> None:
     assert judge(1, story, disk="no space is left") == (Exit.DISK, "failed to repair WAL: unexpected EOF")
 
 
+def test_a_member_that_panics_over_its_own_removal_was_removed() -> None:
+    story = log(line("panic", "failed to find local ID in cluster members"))
+
+    assert judge(2, story)[0] is Exit.REMOVED
+
+
 def test_an_adopted_process_leaves_no_status() -> None:
     assert judge(None, b"")[0] is Exit.CRASHED
 
