@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -12,7 +13,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from typer.testing import CliRunner, Result
 
+from eco.cli.app import app
+from eco.cli.dev.control import Order, Verb, ask
+from eco.cli.dev.home import Home
+from eco.cli.survey import ask_all, of
+from eco.cli.watching import document
+from eco.errors import EcoError
 from eco.etcd.pids import start_time
 from tests.support import wait_until_sync
 
@@ -36,8 +44,9 @@ class DevCluster:
     base: str
     supervisor: subprocess.Popen[bytes] | None = None
 
-    def eco(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(self.command(*arguments), capture_output=True, text=True, check=False, timeout=120)
+    def eco(self, *arguments: str) -> Result:
+        """A command in this process: starting one for each takes longer than what it does."""
+        return CliRunner().invoke(app, ["dev", "--dir", str(self.root), *arguments])
 
     def command(self, *arguments: str) -> tuple[str, ...]:
         return (sys.executable, "-P", "-m", "eco.cli", "dev", "--dir", str(self.root), *arguments)
@@ -45,10 +54,17 @@ class DevCluster:
     def do(self, *arguments: str) -> str:
         """A command that has to succeed."""
         ended = self.eco(*arguments)
-        assert ended.returncode == 0, ended.stderr
+        assert ended.exit_code == 0, ended.output
         return ended.stdout
 
+    def run(self, *arguments: str) -> str:
+        """A command that has to succeed, in a process of its own."""
+        ended = subprocess.run(self.command(*arguments), capture_output=True, text=True, check=False, timeout=90)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout.strip()
+
     def start(self, *arguments: str) -> None:
+        assert self.supervisor is None or self.supervisor.wait(60) is not None
         with (self.root.parent / "dev.out").open("ab") as out:
             self.supervisor = subprocess.Popen(
                 self.command("--base-address", self.base, *arguments), stdout=out, stderr=out
@@ -59,9 +75,14 @@ class DevCluster:
         return (self.root.parent / "dev.out").read_text()
 
     def look(self) -> dict[str, Any]:
-        """`eco dev status` for programs; empty while nobody answers."""
-        ended = self.eco("status", "--output", "json")
-        return dict(json.loads(ended.stdout)) if ended.stdout else {}
+        """What `eco dev status --output json` prints, without a process for each look; empty while
+        nobody supervises."""
+        home = Home(self.root)
+        try:
+            nodes = ask(home, Order(Verb.STATUS))["nodes"]
+        except EcoError:
+            return {}
+        return {**document(asyncio.run(ask_all(of(home.listing().instances)))), "processes": nodes}
 
     def healthy(self, nodes: int = 3) -> dict[str, Any]:
         def whole() -> dict[str, Any]:
@@ -71,10 +92,10 @@ class DevCluster:
         return wait_until_sync(whole, HEALTHY, f"{nodes} nodes serve; see {self.root}")
 
     def put(self, key: str, value: str) -> None:
-        assert self.do("etcdctl", "put", key, value).strip() == "OK"
+        assert self.run("etcdctl", "put", key, value) == "OK"
 
     def get(self, key: str) -> str:
-        return self.do("etcdctl", "get", key, "--print-value-only").strip()
+        return self.run("etcdctl", "get", key, "--print-value-only")
 
     def close(self) -> None:
         """Leave nothing running, whatever happened."""
@@ -104,7 +125,6 @@ def started(
     os.environ.setdefault("ECO_ETCD_BIN_DIR", str(etcd_binaries.etcd.parent))
     base = address_block.several(10)[0].host
     dev = DevCluster(tmp_path_factory.mktemp("dev") / "cluster", base)
-    dev.start()
     yield dev
     dev.close()
 
@@ -114,7 +134,8 @@ def dev(started: DevCluster) -> DevCluster:
     """Three healthy nodes, whatever the test before did to them."""
     if not started.look():
         started.start()
-    started.healthy(len(wait_until_sync(started.look, HEALTHY, "the supervisor answers")["nodes"]))
+    seen = wait_until_sync(started.look, HEALTHY, "the supervisor answers")
+    started.healthy(len(seen["nodes"]))
     return started
 
 
@@ -132,7 +153,16 @@ def foreground(dev: DevCluster) -> subprocess.Popen[bytes]:
 def test_the_first_words_say_how_to_use_it(dev: DevCluster) -> None:
     assert "eco dev etcdctl put a b" in dev.said()
     assert f"ETCDCTL_ENDPOINTS=http://{dev.base}:2379," in dev.said()
-    assert "n1: SERVING" in dev.said()
+    wait_until_sync(lambda: "n1: SERVING" in dev.said(), HEALTHY, "the change is printed")
+
+
+def test_the_status_is_told_to_people_and_programs(dev: DevCluster) -> None:
+    assert "3 of 3 nodes serve" in dev.do("status")
+
+    told = json.loads(dev.do("status", "--output", "json"))
+
+    assert told["healthy"]
+    assert agents(told) == agents(dev.look())
 
 
 def test_etcdctl_is_told_where_the_nodes_are(dev: DevCluster) -> None:
@@ -222,17 +252,15 @@ def test_a_terminated_node_is_gone_and_another_takes_its_place(dev: DevCluster) 
 def test_a_second_cluster_in_the_same_directory_is_refused(dev: DevCluster) -> None:
     refused = dev.eco()
 
-    assert refused.returncode == 1
+    assert refused.exit_code == 1
     assert "already runs" in refused.stderr
 
 
-@pytest.mark.parametrize(
-    "arguments", [("kill", "n77"), ("pause", "n77"), ("wipe", "n77"), ("terminate", "n77"), ("unpause", "n77")]
-)
-def test_a_node_that_is_not_there_is_told(dev: DevCluster, arguments: tuple[str, ...]) -> None:
-    refused = dev.eco(*arguments)
+@pytest.mark.parametrize("command", ["kill", "pause", "unpause", "wipe", "terminate"])
+def test_a_node_that_is_not_there_is_told(dev: DevCluster, command: str) -> None:
+    refused = dev.eco(command, "n77")
 
-    assert refused.returncode == 1
+    assert refused.exit_code == 1
     assert "there is no node n77; there is n1" in refused.stderr
 
 
@@ -241,7 +269,7 @@ def test_a_dead_supervisors_cluster_is_taken_over(dev: DevCluster, foreground: s
     foreground.kill()
     foreground.wait()
 
-    said = dev.do("--detach")
+    said = dev.run("--detach")
 
     assert "in the background" in said
     after = dev.healthy()
@@ -285,6 +313,6 @@ def test_a_busy_address_is_told_before_anything_starts(dev: DevCluster, tmp_path
 
     refused = other.eco("--base-address", dev.base)
 
-    assert refused.returncode == 1
+    assert refused.exit_code == 1
     assert "in use" in refused.stderr
     shutil.rmtree(other.root)
