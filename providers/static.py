@@ -23,8 +23,10 @@ The file is read on the event loop: it is small and belongs on a local disk.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import socket
+import stat
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -147,8 +149,8 @@ class _Mark:
 
 
 def _mark(file: Path) -> _Mark:
-    stat = file.stat()
-    return _Mark(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    found = file.stat()
+    return _Mark(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 async def _settled(file: Path) -> tuple[_Mark, _Listed]:
@@ -175,10 +177,18 @@ async def _still(file: Path) -> _Mark:
 def _bytes(file: Path, mark: _Mark) -> bytes:
     if mark.size > LIMIT:
         raise Unavailable(f"{file} has more than {LIMIT} bytes: it is no list of instances")
-    raw = file.read_bytes()
+    with open(file, "rb", opener=_without_waiting) as opened:
+        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+            raise Unavailable(f"{file} is no regular file")
+        raw = opened.read()
     if _mark(file) != mark:
         raise Unavailable(f"{file} changed while it was read")
     return raw
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open what may be a pipe that nobody writes to: an ordinary open(2) of it never returns."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _parsed(file: Path, raw: bytes) -> _Listed:

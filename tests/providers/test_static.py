@@ -33,6 +33,11 @@ def become_a_directory(file: Path) -> None:
     file.mkdir()
 
 
+def become_a_pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
 def reading(file: Path, me: str = "a") -> Static:
     static, problems = Static.parse({"name": me, "file": file.name}, file.parent)
     assert static is not None, problems
@@ -68,7 +73,8 @@ class TestConformance(ProviderConformance):
         for name, text in BROKEN.items():
             write(tmp_path / name, text)
         (tmp_path / "directory").mkdir()
-        return [reading(tmp_path / name) for name in (*BROKEN, "directory", "missing")]
+        os.mkfifo(tmp_path / "pipe")
+        return [reading(tmp_path / name) for name in (*BROKEN, "directory", "missing", "pipe")]
 
 
 BROKEN: dict[str, str | bytes] = {
@@ -267,6 +273,14 @@ async def test_an_unreadable_file_says_so(file: Path) -> None:
     await static.look()
     become_a_directory(file)
     with pytest.raises(Unavailable, match=r"group\.yaml cannot be read: Is a directory"):
+        await static.look()
+
+
+async def test_a_pipe_that_nobody_writes_to_is_no_list_and_holds_nobody_up(file: Path) -> None:
+    static = reading(file)
+    await static.look()
+    become_a_pipe(file)
+    with pytest.raises(Unavailable, match=r"group\.yaml is no regular file"):
         await static.look()
 
 
