@@ -275,10 +275,10 @@ class Ledger:
         """The longest time without an acknowledgement since then, in seconds."""
         return self.refresh().longest_gap(since, until or time.monotonic() - 0.05)
 
-    def failures(self, since: float, *, except_through: str = "") -> list[Failed]:
-        """Writes begun since then that failed, leaving out those through one address."""
-        spared = f"{except_through}:{CLIENT_PORT}"
-        return [failed for failed in self.refresh().failed if failed.begun >= since and failed.endpoint != spared]
+    def failures(self, since: float, *, except_through: Iterable[str] = ()) -> list[Failed]:
+        """Writes begun since then that failed, leaving out those through these addresses."""
+        spared = {f"{address}:{CLIENT_PORT}" for address in except_through}
+        return [failed for failed in self.refresh().failed if failed.begun >= since and failed.endpoint not in spared]
 
     def stop(self) -> None:
         """Let the requests in flight end, and read all that was written; idempotent."""

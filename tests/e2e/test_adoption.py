@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.e2e.patience import throughout
+from tests.e2e.patience import eventually, throughout
 from tests.e2e.plain import PlainEtcd, founders
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def test_a_plain_etcds_data_directory_is_adopted_as_it_is(new_fleet: Callable[..
     after = fleet["a"].etcd.standing()
     assert (after.cluster_id, after.member_id) == (before.cluster_id, before.member_id)
     assert len(fleet["a"].etcd.everything("old/")) == 50
-    (charter,) = fleet.charters()
+    (charter,) = eventually(fleet.charters, 5, "the cluster is registered", explain=fleet.picture)
     assert (charter["origin"], charter["cluster_id"]) == ("adopted", before.cluster_id)
 
 

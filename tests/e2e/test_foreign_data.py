@@ -49,7 +49,7 @@ def test_a_plain_etcd_of_another_cluster_is_refused_untouched_row16(trio: Fleet,
     mount(node, stranger.data)
 
     check_refusal(trio, node)
-    assert trio.ledger.failures(since, except_through=node.address) == []
+    assert trio.ledger.failures(since, except_through=(node.address,)) == []
 
 
 def test_another_of_our_clusters_is_refused_untouched_row16(trio: Fleet, new_fleet: Callable[..., Fleet]) -> None:

@@ -59,7 +59,7 @@ def test_a_cloud_that_throttles_or_hangs_is_not_pestered_and_not_missed_row26(cl
     throughout(lambda: fleet.ids() == ids, during, "nobody is removed")
     seconds = time.monotonic() - since
     assert calls_since(fleet, since) <= 3 * (1.5 * seconds / PACE + 2)
-    assert fleet.ledger.failures(since, except_through=follower.address) == []
+    assert fleet.ledger.failures(since, except_through=(follower.address,)) == []
     turn(fleet, "fine")
     fleet.healthy(within=20)
     fleet.ledger.settle()

@@ -23,7 +23,7 @@ def test_a_killed_follower_comes_back_with_its_data_and_nobody_notices_row1(trio
 
     follower.serves(within=5)
     trio.healthy(within=10)
-    assert trio.ledger.failures(since, except_through=follower.address) == []
+    assert trio.ledger.failures(since, except_through=(follower.address,)) == []
     assert trio.ids() == ids
     assert not set_aside(follower)
 
@@ -89,7 +89,7 @@ def test_an_etcd_that_died_while_its_agent_was_down_is_started_from_disk_row4(tr
     node.serves(within=10)
     trio.healthy(within=10)
     assert trio.ids() == ids
-    assert trio.ledger.failures(since, except_through=node.address) == []
+    assert trio.ledger.failures(since, except_through=(node.address,)) == []
 
 
 def test_a_member_killed_again_and_again_is_restarted_and_never_replaced_row1(trio: Fleet) -> None:

@@ -36,7 +36,7 @@ def test_a_wiped_follower_joins_as_a_new_member_row15(trio: Fleet) -> None:
     node.revive()
 
     replaced(trio, node, ids)
-    assert trio.ledger.failures(since, except_through=node.address) == []
+    assert trio.ledger.failures(since, except_through=(node.address,)) == []
 
 
 def test_a_wiped_leader_joins_as_a_new_member_row15(trio: Fleet) -> None:
@@ -101,7 +101,7 @@ def check_damage(fleet: Fleet, harm: Callable[[Node], None]) -> None:
 
     replaced(fleet, node, ids)
     assert any((node.data / "eco" / "old").iterdir()), "the damaged data is kept"
-    assert fleet.ledger.failures(since, except_through=node.address) == []
+    assert fleet.ledger.failures(since, except_through=(node.address,)) == []
 
 
 def test_a_damaged_database_is_set_aside_and_its_member_replaced_row11(trio: Fleet) -> None:

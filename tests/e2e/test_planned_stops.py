@@ -37,7 +37,7 @@ def test_stopping_a_followers_node_disturbs_nobody(trio: Fleet) -> None:
     code = node.stop(STOP)
 
     assert (code, node.etcd_pid()) == (0, None)
-    assert trio.ledger.failures(since, except_through=node.address) == []
+    assert trio.ledger.failures(since, except_through=(node.address,)) == []
     node.revive()
     trio.healthy(within=20)
     assert trio.ids() == ids
