@@ -4,11 +4,11 @@ Who may read the data directory may ask: the agent leaves a token in it.
 """
 
 import asyncio
-import json
 from pathlib import Path
 
 from eco.cli.console import Output, fail, say, say_json
 from eco.cli.options import DEFAULT, ConfigOption, OutputOption, configuration
+from eco.cli.survey import sentence
 from eco.cli.text import printable
 from eco.cli.whereabouts import myself
 from eco.config import Config
@@ -68,7 +68,9 @@ async def _post(action: str, config: Config) -> str:
         ) from fault
     if response.status == NOT_ALLOWED:
         raise Refused(f"{where.address} does not know the token of {config.etcd.data_dir}: is another agent there?")
-    said = _sentence(response.body)
+    said = sentence(response)
+    if not said:
+        raise Corrupt("this node's agent gave an answer that is none")
     if response.status != FINE:
         raise Refused(f"the agent cannot {action}: {said}")
     return said
@@ -82,12 +84,3 @@ def _token(config: Config) -> str:
         raise Unavailable(f"there is no {path}: no agent runs on this data directory") from fault
     except OSError as fault:
         raise Refused(f"{path} cannot be read ({fault.strerror}): run this as root, or as the agent's user") from fault
-
-
-def _sentence(body: bytes) -> str:
-    """The agent's words: `done` or `error`."""
-    try:
-        document = json.loads(body)
-        return str(document.get("done") or document["error"])
-    except (ValueError, RecursionError, KeyError, AttributeError) as fault:
-        raise Corrupt("this node's agent gave an answer that is none") from fault

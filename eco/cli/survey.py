@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from eco.core.model import Instance
+    from eco.status.http import Response
 
 DEADLINE = 2.0
 """Seconds for one agent to answer."""
@@ -44,6 +45,14 @@ class Endpoint:
     def __str__(self) -> str:
         """The node's name, else its address."""
         return self.name or self.address
+
+
+@dataclass(frozen=True)
+class _Said:
+    """An agent's answer to a request, or its reason for none."""
+
+    done: str = ""
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -166,11 +175,21 @@ def verdict(survey: Survey) -> tuple[bool, str]:
     return True, f"healthy: {len(serving)} of {wanted} nodes serve"
 
 
+def sentence(response: Response) -> str:
+    """An agent's words where its answer is no status page; "" when it gives none."""
+    try:
+        said = parse(_Said, response.body, "the answer")
+    except Corrupt:
+        return ""
+    return said.done or said.error
+
+
 async def _ask(endpoint: Endpoint) -> Seen:
     try:
         response = await get(endpoint.host, endpoint.port, "/status", deadline=DEADLINE)
         if response.status != FINE:
-            return Seen(endpoint, Unknown(f"it answers with HTTP status {response.status}"), {})
+            because = sentence(response) or f"it answers with HTTP status {response.status}"
+            return Seen(endpoint, Unknown(because), {})
         what = f"the status of {endpoint}"
         answer, document = parse(Answer, response.body, what), parse(dict, response.body, what)
     except (Unavailable, Corrupt) as fault:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from eco.cli.survey import Endpoint, endpoints
+from eco.status.http import Response
 from tests.cli.conftest import FakeAgent, configure, serving
 
 if TYPE_CHECKING:
@@ -78,6 +79,16 @@ async def test_a_silent_node_is_shown_with_the_reason(
 
     assert result.exit_code == 1
     assert "no answer" in result.stdout
+
+
+async def test_an_agent_without_a_page_yet_says_so(eco: Eco, trio: list[FakeAgent]) -> None:
+    trio[0].answers["/status"] = Response(503, b'{"error": "the first look is not done yet"}')
+    trio[1].answers["/status"] = Response(404, b"<html>")
+
+    result = await eco("status", "--endpoints", where(trio))
+
+    assert "the first look is not done yet" in result.stdout
+    assert "it answers with HTTP status 404" in result.stdout
 
 
 async def test_two_clusters_are_called_two_clusters(eco: Eco, trio: list[FakeAgent]) -> None:
