@@ -14,7 +14,7 @@ import h11
 
 from eco.errors import Corrupt, Unavailable
 from eco.status.dial import CHUNK, dial, reason
-from eco.status.http import Response
+from eco.status.http import CRUMBS, Response
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -90,6 +90,7 @@ class _Call:
         self._writer = writer
         self._max_body = max_body
         self._received = 0
+        self._pieces = 0
         self._ended = False
         self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEADER_BYTES)
 
@@ -117,6 +118,9 @@ class _Call:
             if self._ended:
                 raise _HungUp("it hung up in the middle of its answer") from fault
             raise
+        self._pieces += 1
+        if self._pieces > CRUMBS:
+            raise h11.RemoteProtocolError(f"an answer in more than {CRUMBS} pieces")
         return event
 
     async def _read(self) -> None:

@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 CHUNK = 4096
 """Bytes parsed at a time: small, because nothing else of the agent runs meanwhile."""
 
+CRUMBS = 300
+"""Pieces that a message may come in: a body of one-byte chunks costs two hundred times its length."""
+
 LINGER = 1.0
 LINGER_BYTES = 256 * 1024
 """After a last answer we read on for this long and this far: closing on unread bytes resets the
@@ -174,7 +177,8 @@ class Server:
         return len(staying) < self.limits.connections or _evict(staying)
 
     def _ended_one(self, task: asyncio.Task[None]) -> None:
-        del self._connections[task]
+        # Here, because a task that is cancelled before its first step runs no `finally`.
+        self._connections.pop(task).abort()
         if not task.cancelled() and (fault := task.exception()) is not None:
             self._log(fault, "Serving an HTTP connection failed")
 
@@ -232,13 +236,14 @@ class _Connection:
         self._writer = writer
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=self._limits.header_bytes)
         self._received = 0
+        self._pieces = 0
         self._deadline: asyncio.Timeout | None = None
 
     def refuse(self) -> None:
         """Hang up at once, saying why if that needs no handshake."""
         if self._server.ssl is None:
             self._writer.write(self._encode(text(503, "too many connections; try again"), head=False, close=True))
-        self._writer.transport.abort()
+        self.abort()
 
     async def run(self) -> None:
         """Serve until either side has had enough."""
@@ -248,10 +253,12 @@ class _Connection:
             while await self._exchange(first=served == 0, last=served + 1 >= self._limits.requests):
                 served += 1
             await self._hang_up()
-        except (OSError, h11.RemoteProtocolError):
+        except OSError:
             log.debug("A caller went away or took too long.")
-        finally:
-            self._writer.transport.abort()
+
+    def abort(self) -> None:
+        """Drop the connection, and what is not sent yet."""
+        self._writer.transport.abort()
 
     async def _secure(self) -> None:
         """The TLS handshake: here rather than in the listener, so that it counts as a connection."""
@@ -284,7 +291,7 @@ class _Connection:
     async def _receive(self, *, first: bool) -> Request | None:
         """The next request; None when the caller hung up or sent nothing."""
         begun = bool(self._h11.trailing_data[0])
-        self._received = 0
+        self._received = self._pieces = 0
         self.waiting_since = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self._limits.receive if first or begun else self._limits.idle) as deadline:
@@ -316,6 +323,9 @@ class _Connection:
                 go_on = self._h11.send(h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue"))
                 await self._send(go_on or b"")
             await self._read()
+        self._pieces += 1
+        if self._pieces > CRUMBS:
+            raise _Rejected(413, "the request comes in too many pieces")
         return event
 
     async def _read(self) -> None:

@@ -180,6 +180,7 @@ LIES = {
     "headers without end": repeating(HEAD, b"X: y\r\n" * 512),
     "a body without end": repeating(HEAD + b"\r\n", b"y" * 65536),
     "chunks without end": repeating(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\ny\r\n" * 512),
+    "crumbs": saying(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\ny\r\n" * 2000 + b"0\r\n\r\n"),
     "trailers without end": repeating(HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X: y\r\n" * 512),
     "promises without end": repeating(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 512),
     "a body longer than we take": saying(HEAD + b"Content-Length: 270000\r\n\r\n" + b"y" * 270_000),
@@ -218,7 +219,7 @@ async def test_while_an_evil_server_floods_us_the_rest_of_the_agent_runs() -> No
         caller, _ = listener.accept()
         with caller, suppress(OSError):
             caller.recv(1000)
-            caller.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\ny\r\n" * 200_000)
+            caller.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + (b"1000\r\n" + b"y" * 4096 + b"\r\n") * 250)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         flooding = threading.Thread(target=flood, args=(listener,))
