@@ -293,6 +293,13 @@ class Node:
         sentence = re.compile(pattern, re.IGNORECASE)
         eventually(lambda: sentence.search(self.said()), within, f"{self.name} says {pattern!r}", explain=self.said)
 
+    def explains(self, pattern: str, within: float) -> None:
+        """Wait until the sentence that the agent shows says something like this."""
+        sentence = re.compile(pattern, re.IGNORECASE)
+        eventually(
+            lambda: sentence.search(self.because), within, f"{self.name} explains {pattern!r}", explain=self.said
+        )
+
     # ------------------------------------------------------------ what it shows
 
     def status(self) -> dict[str, Any]:
