@@ -163,6 +163,8 @@ def _promotion(view: View, learner: Member, policy: Policy) -> Change | None:
         return None
     if view.presence(name) not in (Presence.PRESENT, None) or _leaves(view.reports.get(name)):
         return None
+    if not view.record_of(learner).incarnation:
+        return None  # a voter is recorded by what its own agent says of its data and its volume
     lag = view.mine.mine.raft_index - status.applied_index
     voters = (*view.voters, learner)
     if lag > policy.learner_lag or not has_quorum([m.id for m in voters], view.healthy):
@@ -260,7 +262,7 @@ def _ask_to_join(view: View, me: Instance) -> Step:
     if view.theirs is None or view.charter is None:
         return Hold("no cluster serves")
     mine = [m for m in view.theirs.members if m.name == me.name or view.instance_at(m.peer_urls) == me]
-    mine += [m for m in view.theirs.members if m not in mine and view.disk and m.id == view.disk.stamp.member_id]
+    mine += [m for m in view.theirs.members if m not in mine and m.id == view.my_id]
     voters = [m for m in mine if not m.is_learner]
     if voters:
         return Hold(f"awaiting the leader's agent: my earlier entry {voters[0].id} is still a voter")

@@ -104,8 +104,7 @@ def catching_up(view: View, _memory: Memory, _policy: Policy) -> str:
         return ""
     if view.mine is not None:
         return "a learner, catching up" if view.mine.mine.is_learner and view.mine.mine.leader else ""
-    mine = view.disk.stamp.member_id if view.disk else ""
-    return "a learner, starting" if view.theirs and mine in {m.id for m in view.learners} else ""
+    return "a learner, starting" if view.theirs and view.my_id in {m.id for m in view.learners} else ""
 
 
 def degraded(view: View, _memory: Memory, _policy: Policy) -> str:

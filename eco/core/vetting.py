@@ -190,8 +190,7 @@ def _add_self(step: AddSelf, view: View) -> str:
     if any(step.peer_url in m.peer_urls or m.name == view.o.me for m in view.voters):
         return "I5: I am still a voter of an earlier incarnation"
     mine = {m.id for m in view.learners if step.peer_url in m.peer_urls or m.name == view.o.me}
-    own = {view.disk.stamp.member_id} if view.disk else set()
-    if not {i for i in (step.ghost, *step.stale) if i} <= mine | own:
+    if not {i for i in (step.ghost, *step.stale) if i} <= mine | {view.my_id}:
         return "I5: a learner entry that is not mine"
     return "I9: my etcd runs" if isinstance(view.o.process, Running) else ""
 

@@ -290,9 +290,12 @@ class View:
 
     @cached_property
     def my_id(self) -> Id:
-        """My member id, of my etcd, my stamp or my log; "" when none of them tells."""
+        """My member id, of my etcd, my stamp or my log; "" when none of them tells. Another node's
+        data set in my directory does not make me its member."""
         if self.mine is not None:
             return self.mine.mine.member_id
+        if self.disk is not None and self.disk.stamped and self.disk.stamp.name not in ("", self.o.me):
+            return ""
         return (self.disk.stamp.member_id or self.disk.member_id) if self.disk else ""
 
     @cached_property
@@ -351,11 +354,11 @@ class View:
         if self.group is not None:
             known = replace(known, medium=self.group.medium, account=self.group.identity)
         report = self.reports.get(name)
-        if report is not None and report.member_id == member.id:
-            return replace(known, incarnation=report.incarnation, volume=report.volume)
+        if report is not None and report.member_id == member.id and report.incarnation:
+            return replace(known, incarnation=report.incarnation, volume=report.volume or known.volume)
         stamp = self.disk.stamp if self.disk else None
         if stamp is not None and stamp.member_id == member.id:
-            return replace(known, incarnation=stamp.incarnation, volume=self.my_volume)
+            return replace(known, incarnation=stamp.incarnation, volume=self.my_volume or known.volume)
         return known
 
 
