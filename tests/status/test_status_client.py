@@ -215,20 +215,11 @@ async def test_what_is_not_all_there_in_time_is_unavailable(name: str) -> None:
 
 
 async def test_while_an_evil_server_floods_us_the_rest_of_the_agent_runs() -> None:
-    def flood(listener: socket.socket) -> None:
-        caller, _ = listener.accept()
-        with caller, suppress(OSError):
-            caller.recv(1000)
-            caller.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + (b"1000\r\n" + b"y" * 4096 + b"\r\n") * 250)
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        flooding = threading.Thread(target=flood, args=(listener,))
-        flooding.start()
-        async with turning() as turns:
-            with pytest.raises(Corrupt):
-                await get("127.0.0.1", listener.getsockname()[1], "/", deadline=PATIENCE)
-        flooding.join()
-    assert turns() > 50, "one turn for each 4 KiB at the least"
+    chunks = (b"1000\r\n" + b"y" * 4096 + b"\r\n") * 100
+    async with evil(saying(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)) as port, turning() as turns:
+        with pytest.raises(Corrupt):
+            await get("127.0.0.1", port, "/", deadline=PATIENCE)
+        assert turns() > 60, "one turn for each 4 KiB at the least"
 
 
 async def test_a_call_leaves_neither_tasks_nor_connections_behind() -> None:

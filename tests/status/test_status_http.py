@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from eco.errors import Unavailable
 from eco.status.client import get
 from eco.status.http import Limits, Request, Response, serve, text
-from tests.status.wire import GOOD, PATIENCE, UNHURRIED, Echo, call, eventually, hear_out, serving, status
+from tests.status.wire import GOOD, PATIENCE, UNHURRIED, Echo, call, eventually, hear_out, serving, status, turning
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -183,6 +183,21 @@ async def test_a_caller_refused_in_the_middle_of_its_request_still_hears_why() -
         answer = await asyncio.wait_for(reader.read(), PATIENCE)
         writer.close()
     assert status(answer) == 413, "and no ConnectionResetError"
+
+
+async def test_while_a_caller_sends_much_the_rest_of_the_agent_runs() -> None:
+    raw = b"POST /much HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\nConnection: close\r\n\r\n" + b"x" * 60_000
+    turned: list[int] = []
+    async with turning() as turns:
+
+        async def count(_: Request) -> Response:
+            turned.append(turns())
+            return text(200, "taken")
+
+        async with serving(count) as server:
+            before = turns()
+            assert status(await call(server.port, raw)) == 200
+    assert turned[0] - before >= 60_000 // 4096, "one turn for each 4 KiB at the least"
 
 
 async def test_an_announced_gigabyte_is_refused_before_it_is_invited() -> None:

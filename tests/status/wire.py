@@ -100,15 +100,19 @@ async def evil(
         finally:
             writer.transport.abort()
 
-    server = await asyncio.start_server(meet, host, 0)
+    meetings: set[asyncio.Task[None]] = set()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        meetings.add(asyncio.get_running_loop().create_task(meet(reader, writer)))
+
+    server = await asyncio.start_server(accept, host, 0)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        victims = [task for task in asyncio.all_tasks() if task.get_coro().__name__ == "meet"]  # type: ignore[union-attr]
-        for task in victims:
-            task.cancel()
-        await asyncio.gather(*victims, return_exceptions=True)
+        for meeting in meetings:
+            meeting.cancel()
+        await asyncio.gather(*meetings, return_exceptions=True)
 
 
 @asynccontextmanager
