@@ -17,6 +17,7 @@ import yaml
 
 from eco.config import etcd_flags, sources, tree
 from eco.config.amounts import GI, KI, MI
+from eco.config.kinds import is_ip
 from eco.config.model import Whole
 from eco.config.reading import Reader
 from eco.config.told import Found, bad
@@ -273,14 +274,15 @@ class _Translation:
 
     def _listen_address(self) -> str:
         """Where to listen, if that is not simply the instance's address."""
-        hosts = {url.host for flag in ("listen-peer-urls", "listen-client-urls") for url in self._urls(flag)}
-        if hosts <= {self._peers()[self._name()][0].host}:
-            return ""
-        if len(hosts) == 1:
-            return "127.0.0.1" if hosts == {"localhost"} else hosts.pop()
+        mine = self._peers()[self._name()][0].host
+        hosts = {url.host for flag in ("listen-peer-urls", "listen-client-urls") for url in self._urls(flag)} or {mine}
+        if hosts <= {mine, "localhost"} and len(hosts) == 1 and (is_ip(mine) or mine == "localhost"):
+            return "" if hosts == {mine} else "127.0.0.1"
+        if len(hosts) == 1 and is_ip(host := min(hosts)):
+            return host
         where = "::" if any(":" in host for host in hosts) else "0.0.0.0"  # noqa: S104 — said aloud in the next line
         self.decide.append(
-            f"eco.listen-address: etcd listened on {', '.join(sorted(hosts))}; eco listens on one address or all."
+            f"eco.listen-address: etcd listened on {', '.join(sorted(hosts))}; eco listens on one IP address or on all."
         )
         return where
 

@@ -185,7 +185,21 @@ def test_where_it_listened_is_where_it_listens(desk: Desk, peer: str, client: st
 def test_listening_more_widely_than_before_is_said() -> None:
     said = comments([*LINE, "--listen-client-urls=http://10.9.0.1:2379,http://127.0.0.1:2379"])
 
-    assert "eco.listen-address: etcd listened on 10.9.0.1, 127.0.0.1; eco listens on one address or all." in said
+    assert "eco.listen-address: etcd listened on 10.9.0.1, 127.0.0.1; eco listens on one IP address or on all." in said
+
+
+@pytest.mark.parametrize("told", ["", "--listen-peer-urls=http://0.0.0.0:2380"])
+def test_an_address_that_is_a_name_is_not_listened_on(desk: Desk, told: str) -> None:
+    line = f"etcd --name a --data-dir /d --initial-advertise-peer-urls http://a.example:2380 {told}"
+
+    assert adopted(desk, line).listen_address == "0.0.0.0"  # noqa: S104
+
+
+def test_an_etcd_that_listens_on_localhost_goes_on_doing_so(desk: Desk) -> None:
+    urls = "--listen-peer-urls=http://localhost:2380 --listen-client-urls=http://localhost:2379"
+
+    assert adopted(desk, f"etcd --data-dir /d {urls}").listen_address == ""
+    assert adopted(desk, [*LINE, *urls.split()]).listen_address == "127.0.0.1"
 
 
 async def test_a_client_address_of_its_own_is_advertised_and_its_port_assumed_for_all(desk: Desk) -> None:

@@ -9,7 +9,6 @@ from eco.config.model import Whole
 from eco.config.reading import keys
 from eco.config.schema import schema
 
-
 SCHEMA = schema()
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from eco.config.tree import DEEPEST, MOST, parse, shown
@@ -108,11 +106,9 @@ def test_a_bomb_of_aliases_is_refused_at_its_first_alias() -> None:
 
 @pytest.mark.parametrize("unit", ["[", "{a: ", "- ", "[{a: "])
 def test_nesting_without_end_is_refused_at_once(unit: str) -> None:
-    begun = time.process_time()
+    said = complaint(unit * (1 << 18))
 
-    assert "nested more than" in complaint(unit * (1 << 18))
-
-    assert time.process_time() - begun < 5, "libyaml alone takes hours for this"
+    assert "nested more than" in said, "and that before the timeout: libyaml alone takes hours for this"
 
 
 def test_nesting_and_number_are_bounded_but_not_tightly() -> None:
