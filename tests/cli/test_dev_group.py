@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
 from eco.cli.dev import group, places
 from eco.cli.dev.home import Home
+from eco.config import load
 from eco.core.model import Instance
 from eco.errors import EcoError
 
@@ -58,6 +60,24 @@ def test_a_new_cluster_has_an_address_per_node_and_a_configuration_each(home: Ho
     assert len({(each.address, each.client_port) for each in listing.instances}) == 3
     assert [node.name for node in home.nodes()] == ["n1", "n2", "n3"]
     assert home.listing() == listing
+
+
+@pytest.mark.skipif(not socket.has_ipv6 or not places.can_bind("::1", 0), reason="needs IPv6")
+def test_where_loopback_is_one_address_nodes_have_ports_of_their_own(home: Home) -> None:
+    listing = home.found(2, "::1")
+
+    assert [(each.address, each.client_port, each.status_port) for each in listing.instances] == [
+        ("::1", 2379, 2378),
+        ("::1", 2389, 2388),
+    ]
+    assert places.metrics_port(listing.instances[1]) == 2391
+    assert "metrics-port: 2391" in home.node("n2").config.read_text()
+
+
+def test_the_configurations_are_ones_that_an_agent_accepts(home: Home) -> None:
+    home.found(2, "127.70.0.1")
+
+    assert [load(node.config).provider.me for node in home.nodes()] == ["n1", "n2"]
 
 
 def test_an_edited_configuration_is_kept(home: Home) -> None:
@@ -120,8 +140,6 @@ def test_addresses_are_compared_as_numbers() -> None:
 
 
 def test_a_taken_port_is_named() -> None:
-    import socket  # noqa: PLC0415
-
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         found = places.busy(Instance("a", "127.0.0.1", client_port=port, peer_port=port, status_port=port))

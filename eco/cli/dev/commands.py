@@ -84,6 +84,7 @@ def start(  # noqa: PLR0913  # each is an option
             say(starting.preface(home))
             if not detach:
                 asyncio.run(starting.supervise(home))
+                say(f"stopped; the next `eco dev` goes on with what is in {home.root}")
                 return
         say(starting.detach(home))
     except EcoError as fault:
@@ -184,7 +185,7 @@ def etcdctl(context: typer.Context) -> None:
         fail(str(fault))
     if binary is None:
         fail("there is no etcdctl beside the etcd that runs; `eco etcd install` brings both")
-    os.execve(binary, (str(binary), f"--endpoints={where}", *context.args), {**os.environ, "ETCDCTL_API": "3"})  # noqa: S606  # to become etcdctl is the point
+    os.execv(binary, (str(binary), f"--endpoints={where}", *context.args))  # noqa: S606  # to become etcdctl is the point
 
 
 def _home(context: typer.Context, directory: Path | None) -> Home:

@@ -25,14 +25,6 @@ class Listing:
     desired: int
     instances: tuple[Instance, ...]
 
-    def find(self, name: str) -> Instance:
-        """The instance of that name. Raises `EcoError`, naming those there are."""
-        for instance in self.instances:
-            if instance.name == name:
-                return instance
-        names = ", ".join(instance.name for instance in self.instances)
-        raise EcoError(f"there is no node {name}; there is {names or 'none'}")
-
     def without(self, name: str) -> Listing:
         """The group after the cloud took `name`: still wanting as many as before."""
         return replace(self, instances=tuple(each for each in self.instances if each.name != name))

@@ -98,7 +98,7 @@ class Keeper:
             if not await unlocked(self.home.lock, PATIENCE):
                 raise EcoError(f"{self.name}: a process still holds {self.home.lock}; nothing was deleted")
             self.home.delete_data()
-        return f"{self.name}: killed, and its data deleted"
+        return f"{self.name}: killed and wiped; it starts with an empty disk"
 
     async def pause(self) -> str:
         """Stop both in their tracks (SIGSTOP), as a machine that hangs."""

@@ -13,6 +13,7 @@ from eco.cli.dev import group
 from eco.cli.dev.control import Verb
 from eco.cli.dev.keeper import Keeper
 from eco.errors import EcoError
+from eco.status.client import authority
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,7 +98,8 @@ class Supervisor:
         listing = self.home.listing().having(instance)
         group.write(self.home.group_file, listing)
         await self._begin(instance.name)
-        return f"{instance.name}: added at {instance.address}; {listing.desired} nodes are wanted"
+        where = authority(instance.address, instance.client_port)
+        return f"{instance.name}: added at {where}; {listing.desired} nodes are wanted"
 
     async def _pause(self, keeper: Keeper, seconds: float | None) -> str:
         said = await keeper.pause()
