@@ -15,6 +15,7 @@ import pytest
 
 from eco.core.decision import Memory
 from eco.core.model import Data, Exit, Intent, Presence
+from eco.core.quorum import has_quorum
 from tests.core.toy import World
 
 if TYPE_CHECKING:
@@ -189,6 +190,40 @@ def test_changes_interrupted_at_any_point_are_finished(seed: int) -> None:
     story.rounds(90)
     story.kills = 0.0
     story.until(healthy("".join(sorted(story.world.nodes))), "replaced")
+
+
+def test_whatever_happens_while_quorum_survives_is_healed(seed: int) -> None:
+    """Kills, wipes, damage, dead agents and replacements, with agents killed and looks that fail."""
+    story = born("abc", seed)
+    world, etcd = story.world, story.world.etcds["c1"]
+    story.kills, world.flaky = 0.03, 0.03
+    for new in "defghi":
+        story.rounds(story.rng.randrange(60))
+        victim = story.rng.choice(sorted(world.nodes))
+        others = [i for i, node in world.up(etcd).items() if node.name != victim]
+        if has_quorum(etcd.voters(), others):
+            hurt(story, victim, new)
+    story.kills = world.flaky = 0.0
+    for node in world.nodes.values():
+        node.agent = True
+    story.until(healthy("".join(sorted(world.nodes))), "healed")
+
+
+def hurt(story: Story, victim: str, new: str) -> None:
+    world = story.world
+    match story.rng.choice(("crash", "wipe", "damage", "agent", "terminate")):
+        case "crash":
+            world.crash(victim)
+        case "wipe":
+            world.wipe(victim)
+        case "damage":
+            world.crash(victim)
+            world.nodes[victim].exit = Exit.DAMAGED
+        case "agent":
+            world.nodes[victim].agent, world.nodes[victim].report = False, None
+        case _:
+            world.terminate(victim)
+            world.add(new)
 
 
 def test_a_cluster_grows_and_shrinks(seed: int) -> None:

@@ -9,7 +9,7 @@ After every effect `check` holds the world against I1, I3 and I5.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from eco.core import model as m
 from eco.core import steps as s
@@ -23,6 +23,8 @@ from eco.core.view import View
 if TYPE_CHECKING:
     import random
     from collections.abc import Iterator
+
+T = TypeVar("T")
 
 POLICY = Policy()
 DOWN = Unknown("no answer")
@@ -81,6 +83,7 @@ class World:
         self.etcds: dict[str, Etcd] = {}
         self.desired = len(names)
         self.gone: set[str] = set()
+        self.flaky = 0.0
         self.nodes: dict[str, Node] = {}
         for name in names:
             self.add(name)
@@ -201,28 +204,32 @@ class World:
         others = [self.nodes[name] for name in sorted(listed) if name != node.name]
         group = m.Group(tuple(listed[n] for n in sorted(listed)), self.desired, tuple(sorted(self.gone)))
         peers: dict[str, Sight[m.Report]] = {
-            o.name: Known(o.report) if o.agent and o.report is not None else DOWN for o in others
+            o.name: self.seen(Known(o.report)) if o.agent and o.report is not None else DOWN for o in others
         }
         probing = node.disk.data is m.Data.ABSENT and self.registry.alive is None and not self.registry.rosters
-        mine = self.mine(node)
+        mine = self.seen(self.mine(node))
         serves = isinstance(mine, Known) and mine.value.readable
         running = m.Running(1, 0.0)
         return m.Observation(
             now=self.now,
             me=node.name,
             cluster="k",
-            group=Known(group),
-            disk=Known(node.disk),
+            group=self.seen(Known(group)),
+            disk=self.seen(Known(node.disk)),
             process=running if node.running else m.Stopped(node.exit),
-            registry=Known(self.registry),
+            registry=self.seen(Known(self.registry)),
             instance=listed.get(node.name),
             peer_url=url(node.name),
             peers=peers,
             probes={o.name: Known(o.running) for o in (node, *others)} if probing else {},
             mine=mine,
-            theirs=m.NOT_SERVED if serves else self.theirs(others),
+            theirs=m.NOT_SERVED if serves else self.seen(self.theirs(others)),
             intent=node.intent,
         )
+
+    def seen(self, sight: Sight[T]) -> Sight[T]:
+        """A look that may fail."""
+        return DOWN if self.rng.random() < self.flaky else sight
 
     def mine(self, node: Node) -> Sight[m.Cluster]:
         """A member that was started without a quorum answers nothing."""
@@ -232,7 +239,9 @@ class World:
         learner = etcd.members[node.member].is_learner
         up = self.up(etcd)
         statuses: dict[str, Sight[m.MemberStatus]] = {
-            i: Known(self.status(etcd, i, up[i])) if i in up else DOWN for i in etcd.members if i != node.member
+            i: self.seen(Known(self.status(etcd, i, up[i]))) if i in up else DOWN
+            for i in etcd.members
+            if i != node.member
         }
         members = () if learner else tuple(sorted(etcd.members.values(), key=lambda member: member.id))
         readable = etcd.leader != "" and not learner
