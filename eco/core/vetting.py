@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
-from eco.core.model import Data, Holding, Presence, Running, Stopped
+from eco.core.model import Data, Holding, Origin, Presence, Running, Stopped
 from eco.core.quorum import has_quorum
 from eco.core.sight import Known
 from eco.core.steps import (
@@ -34,7 +34,7 @@ from eco.core.view import LOST, Evidence, View
 
 if TYPE_CHECKING:
     from eco.core.decision import Memory
-    from eco.core.model import Disk, Member
+    from eco.core.model import Disk, Member, RegistryView, Voter
     from eco.core.policy import Policy
 
 
@@ -50,7 +50,7 @@ def vet(step: Step, view: View, memory: Memory, policy: Policy) -> str:  # noqa:
         case Restart():
             return _restart(view)
         case Stop():
-            return _stop(view)
+            return _stop(view, memory, policy)
         case SetAside():
             return _set_aside(view)
         case AddSelf():
@@ -66,7 +66,7 @@ def vet(step: Step, view: View, memory: Memory, policy: Policy) -> str:  # noqa:
         case WriteRoster():
             return _roster(step, view)
         case ConfirmRoster():
-            same = view.serving and {v.member_id for v in step.roster.voters} == {m.id for m in view.voters}
+            same = view.leading and {v.member_id for v in step.roster.voters} == {m.id for m in view.voters}
             return "" if same else "I5: etcd's voters are not those of the roster"
         case Adopt():
             return _adopt(step, view)
@@ -85,7 +85,8 @@ def _found(step: Found, view: View) -> str:  # noqa: C901 - the one act that mus
         return f"I3: {step.number} is not the next number"
     if registry.snapshots:
         return "I1: the store holds snapshots"
-    if registry.alive is not None:
+    founded = view.charter is not None and (view.rosters or view.charter.origin is not Origin.NOTHING)
+    if registry.alive is not None or founded:
         return "I4: a cluster has lived under this registry"
     if view.charter is not None and any(view.evidence(v) not in LOST for v in view.charter.founders):
         return "I4: a founder of the earlier generation may live"
@@ -104,7 +105,12 @@ def _found(step: Found, view: View) -> str:  # noqa: C901 - the one act that mus
         return "I4: a founder does not report"
     if view.disk.data is not Data.ABSENT or view.holding is not Holding.EMPTY:
         return "I4: my own disk is not known to be empty"
-    return ""
+    return _greeted(step.founders, registry)
+
+
+def _greeted(founders: tuple[Voter, ...], registry: RegistryView) -> str:
+    unseen = [v.name for v in founders if v.incarnation not in registry.greetings]
+    return f"I3: {unseen[0]} was not seen in this registry: it may look at another" if unseen else ""
 
 
 def _adopt(step: Adopt, view: View) -> str:
@@ -127,7 +133,9 @@ def _start(step: Start, view: View) -> str:
         named = step.charter is None or stamp.incarnation in {v.incarnation for v in step.charter.founders}
         newest = step.charter is None or view.charter == step.charter
         joined = step.join is None or stamp.join == step.join
-        return "" if named and newest and joined else "I3: neither the newest charter nor an accepted join names me"
+        if not (named and newest and joined):
+            return "I3: neither the newest charter nor an accepted join names me"
+        return _greeted(step.charter.founders, view.registry) if step.charter and view.registry else ""
     if disk.data is not Data.PRESENT or stamp.join is not None:
         return "I1: there is no data to start on, or it is to be set aside"
     if stamp.cluster and stamp.cluster != view.o.cluster:
@@ -164,9 +172,15 @@ def _restart(view: View) -> str:
     return "" if held else "I1: there is no data to start on again"
 
 
-def _stop(view: View) -> str:
-    asked = view.o.intent.stopping_since is not None or view.o.intent.leaving_since is not None
-    return "I9: a linearizable read through this etcd just worked" if view.serving and not asked else ""
+def _stop(view: View, memory: Memory, policy: Policy) -> str:
+    if view.o.intent.stopping_since is not None or view.o.intent.leaving_since is not None:
+        return ""
+    if view.serving:
+        return "I9: a linearizable read through this etcd just worked"
+    unserved = view.o.now - memory.unserved_since if memory.unserved_since is not None else 0.0
+    if not view.removed and unserved < policy.leaderless:
+        return "I9: this etcd may serve again at the next look"
+    return ""
 
 
 def _set_aside(view: View) -> str:
@@ -246,7 +260,15 @@ def _roster(step: WriteRoster, view: View) -> str:
     if step.generation != view.charter.number or step.seq != (view.rosters[-1].seq if view.rosters else 0) + 1:
         return "I5: not the next roster of the newest generation"
     now, then = {m.id for m in view.voters}, {v.member_id for v in step.voters}
-    return "" if then and len(now ^ then) <= 1 else "I5: one change of voters at a time"
+    if len(now ^ then) > 1 or len(then) != len(step.voters):
+        return "I5: one change of voters at a time"
+    if view.mine is None or view.mine.mine.member_id not in then or not then - now <= {m.id for m in view.learners}:
+        return "I5: only a learner becomes a voter, and the leader does not remove itself"
+    if then - now and view.lost & now:
+        return "I5: never promote while a voter is lost"
+    return (
+        "" if then == now or has_quorum(then, view.healthy) else "I5: these voters have no quorum that is seen to live"
+    )
 
 
 def _update(step: UpdatePeerUrl, view: View) -> str:
