@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from eco.core.model import Data, Observation, Running
-from eco.core.sight import Known
+from eco.core.sight import Known, Unknown
 from eco.core.view import View
 from eco.errors import Corrupt, EcoError, Refused, Unavailable
 
@@ -69,8 +69,8 @@ def _tell(before: object, looker: Looker) -> None:
     match looker.group:
         case Known(group):
             log.info("The provider lists %s; %d are desired.", _listed(group), group.desired)
-        case trouble if isinstance(before, Known):
-            log.warning("The provider cannot be asked: %s. Its last list is kept, nothing follows from it.", trouble)
+        case Unknown(because) if isinstance(before, Known):
+            log.warning("The provider cannot be asked: %s. Its last list is kept, nothing follows from it.", because)
 
 
 def _listed(group: Group) -> str:
@@ -182,6 +182,8 @@ class Records:
         if view.disk is None or not view.disk.stamped or view.registry is None or not view.disk.stamp.started:
             return
         if view.charter is None or view.charter.number != view.disk.stamp.generation:
+            return
+        if view.registry.registry_id != view.disk.stamp.registry_id:
             return
         confirmed = [at for at, roster in enumerate(view.rosters) if roster.confirmed]
         last = view.rosters[confirmed[-1] :] if confirmed else view.rosters
