@@ -8,6 +8,7 @@ Steps that change the cluster or the disk carry the whole observation.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from eco.core.decision import Decision
     from eco.core.model import Observation
 
+log = logging.getLogger(__name__)
+
 LIMIT = 8 << 20
 """Bytes at which the file is rotated."""
 
@@ -31,6 +34,7 @@ class Journal:
 
     path: Path
     trouble: str = ""
+    """Why the last line could not be written, "" when it was."""
     _last: str = field(default="", repr=False)
 
     def waited(self, decision: Decision, o: Observation, at: str) -> None:
@@ -68,7 +72,9 @@ class Journal:
                 os.close(handle)
             self.trouble = ""
         except OSError as fault:
-            self.trouble = f"the journal cannot be written: {fault}"
+            if not self.trouble:
+                log.warning("The journal cannot be written: %s. Everything else goes on.", fault)
+            self.trouble = str(fault)
 
 
 def as_json(value: object) -> Any:
