@@ -41,6 +41,8 @@ PLAN_AGE = 10.0
 """Seconds after which a plan is too old to be acted upon."""
 MOST_PATIENT = 5.0
 """Seconds: the longest wait after steps that failed."""
+HURRY = 2.0
+"""Seconds between SIGTERM and SIGKILL for who asked twice."""
 HEARD_WITHIN, HEARD_MOST = 5.0, 25
 """Peers' questions may wake the loop this often in so many seconds."""
 
@@ -58,8 +60,6 @@ class Loop:
     noted: Callable[[tuple[Instance, ...]], None]
     intent: Intent = Intent()  # noqa: RUF009 - a frozen value
     memory: Memory = field(default_factory=Memory)
-    hurried: bool = False
-    """Asked twice to stop: etcd is stopped now, whatever follows."""
 
     def __post_init__(self) -> None:
         self.looker = Looker(self.world)
@@ -68,6 +68,7 @@ class Loop:
         self.records = Records(self.world, self.has_news)
         self.decision: Decision | None = None
         self._woken = asyncio.Event()
+        self._hurried = asyncio.Event()
         self._failures = 0
         self._news = True
         self._asked: list[float] = []
@@ -95,17 +96,28 @@ class Loop:
         return self.decision is None or self.decision.urgent or self._failures > 0
 
     async def run(self) -> None:
-        """Turn until a step ends the agent."""
-        async with asyncio.TaskGroup() as tasks:
-            watch = tasks.create_task(watch_provider(self.world, self.looker, self._regrouped))
-            pulse = tasks.create_task(self.pulse.run())
-            try:
-                while not await self._turn(tasks):
-                    await self._pause()
-            finally:
-                watch.cancel()
-                pulse.cancel()
-                self.records.end()
+        """Turn until a step ends the agent. What it cannot go on with is raised as it is, in no group."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                await self._live(tasks)
+        except ExceptionGroup as several:
+            raise several.exceptions[0] from several
+
+    async def _live(self, tasks: asyncio.TaskGroup) -> None:
+        watch = watch_provider(self.world, self.looker, self._regrouped)
+        beside = [tasks.create_task(work) for work in (watch, self.pulse.run(), self._hurry())]
+        try:
+            while not await self._turn(tasks):
+                await self._pause()
+        finally:
+            for task in beside:
+                task.cancel()
+            self.records.end()
+
+    async def _hurry(self) -> None:
+        """Asked twice to stop: etcd is stopped now, whatever look or step is under way; a stop, too."""
+        await self._hurried.wait()
+        await self.world.child.stop(HURRY)
 
     def _regrouped(self) -> None:
         self.noted(self.looker.known)
@@ -113,8 +125,8 @@ class Loop:
 
     async def _turn(self, tasks: asyncio.TaskGroup) -> bool:
         """One look, one decision, at most one step. True when the agent is to end."""
-        if self.hurried:
-            await self.world.child.stop(grace=2.0)
+        if self._hurried.is_set():
+            await self.world.child.stop(HURRY)
             return True
         self._woken.clear()
         began = self.world.now()
@@ -129,7 +141,7 @@ class Loop:
             self.journal.waited(decision, o, self.world.wall())
             self._failures = 0
             return False
-        return await self._take(decision, o)
+        return await self._take(decision, o, began)
 
     def _publish(self, o: Observation, decision: Decision, seconds: float) -> None:
         """Show the decision, and let the peers know when it is news to them."""
@@ -160,16 +172,20 @@ class Loop:
             log.warning("Alarm: %s", alarm, extra={"event": "alarm"})
         return self.decision
 
-    async def _take(self, decision: Decision, o: Observation) -> bool:
-        """Take the step; when it cannot be undone, only if a second look leads to the same one."""
+    async def _take(self, decision: Decision, o: Observation, began: float) -> bool:
+        """Take the step; when it cannot be undone, only if a second look leads to the same one.
+
+        A plan is as old as its oldest fact: `began` is when the look began.
+        """
         if isinstance(decision.step, IRREVERSIBLE):
+            began = self.world.now()
             o = await self.looker.look(self.intent)
             again = tick(self.memory, o, self.policy)
             if _kind(again) != _kind(decision):
                 self.journal.write(decision, o, self.world.wall(), f"dropped: now {again.because}", facts=True)
                 return False
             decision = again
-        age = self.world.now() - o.now
+        age = self.world.now() - began
         if age > PLAN_AGE:
             self.journal.write(decision, o, self.world.wall(), f"dropped: the plan is {age:.0f} s old", facts=True)
             return False
@@ -211,7 +227,7 @@ class Loop:
     def ask_to_stop(self) -> None:
         """SIGTERM or SIGINT; asked twice, etcd is stopped at once."""
         if self.intent.stopping_since is not None:
-            self.hurried = True
+            self._hurried.set()
         else:
             self.intent = replace(self.intent, stopping_since=self.world.now())
         self.wake()
