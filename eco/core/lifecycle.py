@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from eco.core import membership, seeding, situation, stopping
 from eco.core.decision import Memory, Situation
-from eco.core.model import Data, RegistryView, Running, Stopped
+from eco.core.model import Data, RegistryView, Report, Running, Stopped
 from eco.core.policy import Policy
 from eco.core.steps import (
     AddSelf,
@@ -76,7 +76,7 @@ def _rejoin(view: View, memory: Memory, policy: Policy, because: str) -> Step:
         return Stop(f"{because}, and my etcd has not served for {view.o.now - since:.0f} s: stop it")
     if view.theirs is None or not view.theirs.readable:
         return Hold(f"{because}; awaiting a cluster that serves, to join it")
-    return _renewed(view) or membership.rejoin(view)
+    return _renewed(view, policy) or membership.rejoin(view)
 
 
 def _serve(view: View, memory: Memory, policy: Policy, because: str) -> Step:
@@ -121,19 +121,27 @@ def _relieve(view: View, memory: Memory, policy: Policy) -> Step | None:
     since = memory.leader_agent_silent_since
     if since is None or view.o.now - since < policy.leader_agent_patience or view.mine is None:
         return None
-    serving = [name for name, report in view.reports.items() if report.serving and not report.is_learner]
-    if min([*serving, view.o.me]) != view.o.me:
+    able = [name for name, report in view.reports.items() if report.serving and not report.is_learner]
+    able = [name for name in able if not _away(view.reports[name])]
+    if min([*able, view.o.me]) != view.o.me:
         return None
     because = f"the leader's agent has been silent for {view.o.now - since:.0f} s: lead from a node whose agent lives"
     return MoveLeader(view.mine.mine.member_id, view.o.me, because)
 
 
+def _away(report: Report) -> bool:
+    return report.paused or report.stopping or report.leaving
+
+
 def _restart(view: View, memory: Memory, policy: Policy, because: str) -> Step:
     if view.removed:
         return membership.rejoin(view)
-    since = memory.idle_since
-    due = since is not None and view.o.now - since >= policy.restart_patience
+    since, process = memory.idle_since, view.o.process
+    booted = isinstance(process, Running) and view.o.now - process.since >= policy.restart_patience
+    due = booted and since is not None and view.o.now - since >= policy.restart_patience
     if due and view.my_member is not None and view.disk is not None:
+        if not stopping.affordable(view, view.o.me):
+            return Hold(f"{because} that I can see, but without it there may be no quorum")
         if view.disk.data is not Data.PRESENT:
             return Stop(f"{because}, and its data is not in my data directory any more: stop it")
         return Restart(f"{because} for {policy.restart_patience:.0f} s: restart it")
@@ -151,24 +159,37 @@ def _newborn(view: View, memory: Memory, policy: Policy, _because: str) -> Step:
     return seeding.birth(view, memory, policy)
 
 
-def _wait(view: View, _memory: Memory, _policy: Policy, because: str) -> Step:
-    return _renewed(view) or Hold(because)
+def _wait(view: View, _memory: Memory, policy: Policy, because: str) -> Step:
+    return _renewed(view, policy) or Hold(because)
 
 
-def _reseeding(view: View, _memory: Memory, _policy: Policy, because: str) -> Step:
-    return _renewed(view) or Hold(
+def _reseeding(view: View, _memory: Memory, policy: Policy, because: str) -> Step:
+    return _renewed(view, policy) or Hold(
         f"{because}. This version does not recover from it by itself: nothing is touched; "
         "restore from the data of the survivors with etcdutl"
     )
 
 
-def _renewed(view: View) -> SetAside | None:
+def _unborn(view: View, process: Stopped, policy: Policy) -> Step:
+    """etcd was started and ended before it wrote anything: a wrong flag, say. Every new data set
+    costs a generation, so it is tried a few times, with pauses, and then a person has to look."""
+    if process.failures >= policy.give_up_starts:
+        return Hold(f"etcd ends before it has written anything ({process.words}): mend that, and restart this agent")
+    if process.not_before > view.o.now:
+        return Hold(f"etcd ended before it had written anything ({process.words}); next try soon")
+    return SetAside("unborn", f"etcd ended before it had written anything ({process.words}): begin anew")
+
+
+def _renewed(view: View, policy: Policy) -> Step | None:
     """A stamp that says `started` over a missing `member/`: that data set is lost, and must never
     come back under its member id with an empty log. Begin another one."""
     if view.disk is None or view.disk.data is not Data.ABSENT or not view.disk.stamp.started:
         return None
-    if isinstance(view.o.process, Running) or view.disk.stamp.join is not None:
+    process = view.o.process
+    if isinstance(process, Running) or view.disk.stamp.join is not None:
         return None
+    if process.failures:
+        return _unborn(view, process, policy)
     return SetAside("lost", "my data set was started and is not there any more: begin an empty one")
 
 
@@ -216,7 +237,7 @@ TABLE: tuple[Row, ...] = (
         situation.superseded,
         _rejoin,
         "stops etcd, joins the newer generation, sets its old data aside",
-        (Stop, AddSelf, SetAside, Start),
+        (Stop, AddSelf, SetAside),
         "data directory, registry or a peer",
     ),
     Row(
@@ -242,7 +263,7 @@ TABLE: tuple[Row, ...] = (
         situation.damaged,
         _rejoin,
         "joins anew; the unusable data is set aside, not deleted",
-        (AddSelf, SetAside, Start),
+        (AddSelf, SetAside),
         "a serving peer",
     ),
     Row(

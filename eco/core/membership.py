@@ -167,7 +167,9 @@ def _promotion(view: View, learner: Member, policy: Policy) -> Change | None:
         return None  # a voter is recorded by what its own agent says of its data and its volume
     lag = view.mine.mine.raft_index - status.applied_index
     voters = (*view.voters, learner)
-    if lag > policy.learner_lag or not has_quorum([m.id for m in voters], view.healthy):
+    # A promotion that is written down is not taken back over a swing of the lag: rosters are for ever.
+    written = any(v.member_id == learner.id for roster in view.pending[-1:] for v in roster.voters)
+    if lag > policy.learner_lag * (4 if written else 1) or not has_quorum([m.id for m in voters], view.healthy):
         return None
     return Change(Promote(learner.id, name, f"{name} has caught up ({max(lag, 0)} entries behind)"), voters)
 
@@ -181,7 +183,9 @@ def _replacement(view: View, memory: Memory, policy: Policy) -> Change | None:
     waiting = [name for name, report in view.reports.items() if report.waiting]
     for member in view.voters:
         silence = memory.silence(member.id, view.o.now)
-        if silence < policy.unhealthy_member_ttl or not waiting:
+        report = view.reports.get(view.name_of(member))
+        paused = report is not None and report.paused
+        if silence < policy.unhealthy_member_ttl or not waiting or paused:
             continue
         silent = f"silent for {silence:.0f} s, and {listed(sorted(waiting))} waits to replace it"
         return _removal(view, member, silent)

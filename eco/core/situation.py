@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eco.core.decision import Memory
-from eco.core.model import Data, Exit, Holding, Presence, Running, Stopped
+from eco.core.model import Data, Exit, Holding, Medium, Presence, Running, Stopped
 from eco.core.quorum import broken_by
 from eco.core.seeding import listed, obstacle_to_birth
 from eco.core.sight import Unknown
@@ -23,7 +23,18 @@ def leaving(view: View, _memory: Memory, _policy: Policy) -> str:
     """Scale-in, termination, or `eco leave`."""
     if view.o.intent.leaving_since is not None:
         return "asked to leave"
+    if _takes_its_data_along(view):
+        return "told to stop, and my disk does not outlive this: leave in order"
     return "the provider is taking this instance away" if view.presence(view.o.me) is Presence.LEAVING else ""
+
+
+def _takes_its_data_along(view: View) -> bool:
+    """A stop on an ephemeral medium is for good, unless the whole group stops (DESIGN section 5)."""
+    if view.o.intent.stopping_since is None or view.group is None or view.group.medium is not Medium.EPHEMERAL:
+        return False
+    names = {view.name_of(m) for m in view.voters} - {view.o.me}
+    stopping = {name for name, report in view.reports.items() if report.stopping}
+    return view.quorum_seen and bool(names - stopping)
 
 
 def stopping(view: View, _memory: Memory, _policy: Policy) -> str:

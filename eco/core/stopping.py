@@ -28,14 +28,23 @@ def stop(view: View, memory: Memory, policy: Policy) -> Step:
     if not isinstance(view.o.process, Running):
         return Stop("told to stop; etcd does not run", then_exit=True)
     if not view.serving:
-        unserved = view.o.now - memory.unserved_since if memory.unserved_since is not None else 0.0
-        if view.mine is None and unserved < policy.ticket_patience:
-            return Hold("told to stop; my etcd gives no answer at this look, so that it may be needed")
-        return Stop("told to stop; this node serves nobody", then_exit=True)
+        return _unserving(view, memory, policy)
     waited = view.o.now - since
     if waited >= policy.stop_patience:
         return Stop(f"told to stop {waited:.0f} s ago; waiting no longer for a turn", then_exit=True)
     return _as_leader(view, memory, policy) if view.leading else _as_follower(view, waited, policy)
+
+
+def _unserving(view: View, memory: Memory, policy: Policy) -> Step:
+    """My etcd serves no linearizable read at this look. In an election that passes, and then a
+    quorum may need me; it does not when I am no voter, or when all the others have stopped."""
+    learner = view.my_member is not None and view.my_member.is_learner
+    if learner or view.removed or (view.voters and everyone_stops(view, memory, policy)):
+        return Stop("told to stop; nobody needs this node", then_exit=True)
+    unserved = view.o.now - memory.unserved_since if memory.unserved_since is not None else 0.0
+    if unserved < policy.ticket_patience:
+        return Hold("told to stop; my etcd serves no read at this look, but may be needed for an election")
+    return Stop(f"told to stop; this node has served nobody for {unserved:.0f} s", then_exit=True)
 
 
 def _as_leader(view: View, memory: Memory, policy: Policy) -> Step:
@@ -94,19 +103,20 @@ def affordable(view: View, name: str) -> bool:
 
 
 def let_go(view: View, memory: Memory, ticket: str) -> frozenset[str]:
-    """Whose turn it was. One that runs and does not want to stop has come back."""
+    """Whose turn it was. One that runs and does not want to stop has come back. It is kept when the
+    last ones that stop lose their leader over it."""
+    if not view.leading:
+        return memory.let_go if view.o.intent.stopping_since is not None else frozenset()
     back = {name for name, report in view.reports.items() if _runs(report) and not report.stopping}
-    return frozenset((memory.let_go | {ticket}) - back - {"", view.o.me}) if view.leading else frozenset()
+    return frozenset((memory.let_go | {ticket}) - back - {"", view.o.me})
 
 
 def everyone_stops(view: View, memory: Memory, policy: Policy) -> bool:
-    """Every voter has been told to stop, or has stopped: no quorum is left to protect. One that
-    gives no answer just now may be well."""
+    """Every voter has been told to stop, or has long been silent: no quorum is left to protect. One
+    that gives no answer just now, or whose etcd is just being started again, may be well."""
     told = _stopping(view) | memory.let_go
-    answering = {m for m in view.voters if m.id in view.healthy}
-    silent = {m for m in view.voters if memory.silence(m.id, view.o.now) >= policy.leaderless}
-    stopped = {m for m in view.voters if _stopped(view.reports.get(view.name_of(m)))} - answering
-    return all(view.name_of(m) in told or m in silent | stopped for m in view.voters)
+    silent = {m.id for m in view.voters if memory.silence(m.id, view.o.now) >= policy.leaderless}
+    return all(view.name_of(m) in told or m.id in silent for m in view.voters)
 
 
 def _stopping(view: View) -> set[str]:
@@ -116,10 +126,6 @@ def _stopping(view: View) -> set[str]:
 
 def _voting_names(view: View) -> list[str]:
     return sorted(view.name_of(m) for m in view.voters)
-
-
-def _stopped(report: Report | None) -> bool:
-    return report is not None and report.holding is not Holding.RUNNING
 
 
 def _runs(report: Report | None) -> bool:
@@ -135,7 +141,8 @@ def _unaffordable(view: View) -> str:
 def leave(view: View, policy: Policy) -> Step:
     """The next step of a node that leaves the cluster: it waits to be removed, and hands
     leadership over first; the leader's agent does the removing."""
-    asked = view.o.intent.leaving_since
+    orders = [at for at in (view.o.intent.leaving_since, view.o.intent.stopping_since) if at is not None]
+    asked = min(orders, default=None)
     final = asked is not None
     if not isinstance(view.o.process, Running):
         return _left(view, policy, final=final)

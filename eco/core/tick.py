@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 QUIET = frozenset({Situation.SERVING, Situation.PAUSED, Situation.ALIEN, Situation.CONTRADICTION})
 
+ALARMING = frozenset({Situation.ALIEN, Situation.CONTRADICTION, Situation.RESEEDING, Situation.BEREFT})
+"""Situations in which a person has to do something."""
+
 
 def tick(memory: Memory, o: Observation, policy: Policy) -> Decision:
     """Name the situation, choose at most one step, and let the vetting refuse it."""
@@ -35,7 +38,8 @@ def tick(memory: Memory, o: Observation, policy: Policy) -> Decision:
     refused = (f"{type(step).__name__} ({step.because}): {refusal}",) if refusal else ()
     step = Hold(f"refused to {type(step).__name__}: {refusal}") if refusal else step
     restless = row.situation not in QUIET or not isinstance(step, Hold) or bool(remembered.silent or view.learners)
-    return Decision(row.situation, step, remembered, refused, alarms(view), urgent=restless or bool(remembered.ticket))
+    told = alarms(view) + ((f"{row.situation.value}: {because}",) if row.situation in ALARMING else ())
+    return Decision(row.situation, step, remembered, refused, told, urgent=restless or bool(remembered.ticket))
 
 
 def alarms(view: View) -> tuple[str, ...]:

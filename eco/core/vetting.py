@@ -92,13 +92,15 @@ def _found(step: Found, view: View) -> str:  # noqa: C901 - the one act that mus
         return "I4: a founder of the earlier generation may live"
     if view.foreign:
         return "I3: the registry belongs to another owner"
-    if any(r.holding is not Holding.EMPTY for r in view.reports.values()):
+    present = {i.name for i in group.instances if i.presence is Presence.PRESENT}
+    if any(r.holding is not Holding.EMPTY for name, r in view.reports.items() if name in present):
         return "I4: a peer holds data, or may"
-    if any(not isinstance(p, Known) or p.value for p in view.o.probes.values()):
+    if any(r.holding is Holding.RUNNING or r.serving for r in view.reports.values()):
+        return "I4: a peer's etcd runs"
+    if any(not isinstance(p, Known) or p.value for name, p in view.o.probes.items() if name in present):
         return "I4: something answers, or may answer, on an etcd port"
     named = {v.name: v.incarnation for v in step.founders}
     empty = {name: r.incarnation for name, r in view.reports.items()} | {view.o.me: view.disk.stamp.incarnation}
-    present = {i.name for i in group.instances if i.presence is Presence.PRESENT}
     if set(named) != present or len(present) < group.desired or not present <= set(view.o.probes):
         return "I4: the founders are not all of the desired instances"
     if any(empty.get(name) != incarnation for name, incarnation in named.items()):
@@ -167,6 +169,8 @@ def _differ(one: str, other: str) -> bool:
 def _restart(view: View) -> str:
     if view.serving or view.theirs is None or not view.theirs.readable:
         return "I9: an etcd is restarted only while others serve without it"
+    if not has_quorum([m.id for m in view.voters], view.healthy - {view.my_id}):
+        return "I5: without this member there may be no quorum"
     disk = view.disk
     held = disk is not None and disk.data is Data.PRESENT and disk.stamp.join is None
     return "" if held else "I1: there is no data to start on again"
@@ -239,7 +243,7 @@ def _may_go(view: View, memory: Memory, policy: Policy, target: Member) -> bool:
     taken_off = view.group is not None and view.group.operated and view.gone(voter)
     ordered = view.presence(voter.name) is Presence.LEAVING or taken_off
     asked = report is not None and report.leaving and report.member_id == target.id
-    silent = silence >= policy.unhealthy_member_ttl
+    silent = silence >= policy.unhealthy_member_ttl and not (report is not None and report.paused)
     return bool(ordered or asked or (silent and any(r.waiting for r in view.reports.values())))
 
 

@@ -251,9 +251,12 @@ class View:
 
     @cached_property
     def my_volume(self) -> str:
-        """The volume identity of my data directory: the provider's word, else the filesystem's."""
-        attached = self.group.volume if self.group else ""
-        return attached or (self.disk.volume if self.disk else "")
+        """The volume identity of my data directory: the provider's word, else the filesystem's. While
+        the provider is silent, what my stamp says of it stands."""
+        if self.disk is None:
+            return self.group.volume if self.group else ""
+        told = self.group.volume if self.group else self.disk.stamp.volume
+        return told or self.disk.volume
 
     # ------------------------------------------------------------ my cluster
 
