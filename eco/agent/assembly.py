@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from eco.agent.world import World
 from eco.clock import now
-from eco.errors import ConfigError, Problem
+from eco.errors import ConfigError, EcoError, Problem, Unavailable
 from eco.etcd import flags, install
 from eco.etcd.client import EtcdClient, Tls
 from eco.etcd.datadir import EtcdDirectory
@@ -33,26 +33,33 @@ if TYPE_CHECKING:
 def assemble(config: Config, wake: Callable[[], None]) -> tuple[World, EtcdDirectory]:
     """The world of this node; `wake` is called when etcd ends.
 
-    Raises `Unavailable` (another agent runs here, no etcd, a directory that cannot be used) and
-    `ConfigError` (flags this etcd does not know).
+    Raises `Unavailable` (another agent runs here, no etcd, a directory or certificate that cannot be
+    used) and `ConfigError` (flags this etcd does not know). The directory is let go of then.
     """
-    directory = Path(config.etcd.data_dir)
-    me = config.provider.me
-    data = EtcdDirectory(directory, me)
+    data = EtcdDirectory(Path(config.etcd.data_dir), config.provider.me)
     data.open()
+    try:
+        return _world(config, data, wake), data
+    except EcoError:
+        data.close()
+        raise
+
+
+def _world(config: Config, data: EtcdDirectory, wake: Callable[[], None]) -> World:
+    me = config.provider.me
     binaries = install.find(str(config.etcd.binary) if config.etcd.binary else None)
     extra = tuple(sorted(config.etcd.extra_flags.items()))
     problems = flags.check(extra, binaries.version)
     if problems:
         raise ConfigError(tuple(Problem(f"eco.etcd.extra-flags.{p.path}", p.value, p.hint) for p in problems))
-    world = World(
+    return World(
         me=me,
         cluster=config.cluster,
         provider=config.provider,
         registry=Registry(config.store, config.cluster, me),
         peers=HttpPeers(me),
         api=EtcdClient(_credentials(config.etcd.client_transport_security)),
-        child=EtcdProcess(directory, on_exit=wake),
+        child=EtcdProcess(data.path, on_exit=wake),
         data=data,
         binaries=binaries,
         settings=lambda instance: settings(config, instance),
@@ -62,7 +69,6 @@ def assemble(config: Config, wake: Callable[[], None]) -> tuple[World, EtcdDirec
         now=now,
         wall=wall,
     )
-    return world, data
 
 
 def settings(config: Config, instance: Instance) -> EtcdSettings:
@@ -114,8 +120,12 @@ def _credentials(security: TransportSecurity) -> Tls | None:
     """What the agent shows and trusts as a client of etcd: the files that etcd itself uses."""
     if not security.enabled:
         return None
-    ca, cert, key = (
-        Path(name).read_bytes() if name else b""
-        for name in (security.trusted_ca_file, security.cert_file, security.key_file)
-    )
+    ca, cert, key = (_pem(path) for path in (security.trusted_ca_file, security.cert_file, security.key_file))
     return Tls(ca=ca, cert=cert, key=key)
+
+
+def _pem(path: Path | None) -> bytes:
+    try:
+        return path.read_bytes() if path else b""
+    except OSError as fault:
+        raise Unavailable(f"{path} cannot be read: {fault.strerror}") from fault

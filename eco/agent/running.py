@@ -22,7 +22,7 @@ from eco.agent.loop import Loop
 from eco.core.decision import Situation
 from eco.core.model import Intent
 from eco.core.view import View
-from eco.errors import ConfigError, Unavailable
+from eco.errors import ConfigError, Corrupt, Refused, Unavailable
 from eco.status.api import StatusApi
 from eco.status.http import serve
 from eco.status.metrics import Metrics
@@ -124,7 +124,7 @@ class Agent:
                 async with asyncio.timeout(5.0):
                     self._loop.looker.heard(await self._world.provider.look())
                     address.note(self._group_file, self._loop.looker.known)
-            except (Unavailable, TimeoutError) as trouble:
+            except (Unavailable, Corrupt, Refused, TimeoutError) as trouble:
                 because = str(trouble) or "it does not answer"
                 self._loop.looker.forget(because)
                 known = self._loop.looker.instance
