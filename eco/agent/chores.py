@@ -85,13 +85,14 @@ class Pulse:
     world: World
     looker: Looker
     wake: Callable[[], None]
+    every: float = PULSE
     served_at: float | None = None
     _last: tuple[str, bool, bool] | None = field(default=None, repr=False)
 
     async def run(self) -> None:
         """Beat for ever."""
         for beat in itertools.count():
-            await asyncio.sleep(PULSE)
+            await asyncio.sleep(self.every)
             if self.looker.instance is None or not isinstance(self.world.child.look(), Running):
                 self._last = None
                 continue
@@ -138,9 +139,9 @@ class Records:
         """A greeting that cannot be written blocks a birth, and the birth's sentence says so."""
         try:
             async with asyncio.timeout(PROVIDER_DEADLINE):
+                await self._repair(o)
                 await self._greet(o)
                 await self._beat(o)
-                await self._repair(o)
         except TimeoutError:
             log.warning("The registry does not answer: nothing was written down.")
         except (Unavailable, Corrupt, Refused) as trouble:
@@ -166,15 +167,22 @@ class Records:
             self._beat_at = o.now
 
     async def _repair(self, o: Observation) -> None:
-        """A registry that lost its owner object gets it back, with the id that my stamp holds."""
+        """A registry that went backwards gets back what my stamp holds of it: its owner object, its rosters.
+
+        The owner is written once and for ever, so it waits until the provider has said who that is. One
+        that cannot be looked at, for a hole in its rosters perhaps, is offered mine all the same.
+        """
         view = View(o)
-        if not view.serving or view.registry is None or view.registry.registry_id or view.disk is None:
+        if not view.serving or view.disk is None or not view.disk.stamp.registry_id:
             return
-        if view.registry.charters and view.disk.stamp.registry_id:
+        stamp, registry = view.disk.stamp, view.registry
+        if registry is not None and registry.charters and not registry.registry_id and view.group is not None:
             log.warning("The registry has lost its owner object: it is written again from my stamp.")
-            await self.world.registry.repair(
-                view.disk.stamp.registry_id, view.group.identity if view.group else view.registry.owner
-            )
+            await self.world.registry.repair(stamp.registry_id, view.group.identity)
+        elif registry is None or lost_rosters(stamp, registry):
+            if registry is not None:
+                log.warning("The registry has lost rosters: they are written again from my stamp.")
+            await self.world.registry.restore(stamp.registry_id, stamp.rosters)
 
     def _remember_rosters(self, o: Observation) -> None:
         """Keep the last rosters in my stamp, so that they never depend on the store alone."""
@@ -183,7 +191,7 @@ class Records:
             return
         if view.charter is None or view.charter.number != view.disk.stamp.generation:
             return
-        if view.registry.registry_id != view.disk.stamp.registry_id:
+        if view.registry.registry_id != view.disk.stamp.registry_id or lost_rosters(view.disk.stamp, view.registry):
             return
         confirmed = [at for at, roster in enumerate(view.rosters) if roster.confirmed]
         last = view.rosters[confirmed[-1] :] if confirmed else view.rosters

@@ -71,7 +71,7 @@ def test_hostile_content_is_not_used_and_said(raw: bytes, path: Path, caplog: py
     raw=st.binary(max_size=200)
     | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(repr).map(str.encode)
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
 def test_no_content_makes_it_fail(raw: bytes, path: Path) -> None:
     path.write_bytes(raw)
 

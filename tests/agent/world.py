@@ -287,13 +287,14 @@ class Child:
         self.immortal: Exception | None = None
         self.argv: tuple[str, ...] = ()
         self.graces: list[float] = []
-        self.told = 0
+        self.told = self.looks = 0
 
     @property
     def runs(self) -> bool:
         return isinstance(self._process, m.Running)
 
     def look(self) -> m.Process:
+        self.looks += 1
         return self._process
 
     async def start(self, argv: Sequence[str], env: Mapping[str, str]) -> None:  # noqa: ARG002 - the port's signature
