@@ -12,7 +12,7 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar, assert_never
 
-from eco.core.model import Id, Instance, Join, Medium, Origin, Roster, Stamp
+from eco.core.model import Id, Instance, Join, Origin, Roster, Stamp
 from eco.core.sight import Known
 from eco.core.steps import (
     AddSelf,
@@ -223,6 +223,11 @@ class Actor:
 
     # ------------------------------------------------------------ records
 
+    async def _give_back(self, stamp: Stamp) -> None:
+        """Nothing new is written above a hole: a registry that went backwards first gets my stamp's rosters."""
+        if stamp.registry_id and stamp.rosters:
+            await self.world.registry.restore(stamp.registry_id, stamp.rosters)
+
     async def _write_roster(self, step: WriteRoster, o: Observation) -> str:
         roster = Roster(
             generation=step.generation,
@@ -233,6 +238,7 @@ class Actor:
             at=self.world.wall(),
             why=step.because,
         )
+        await self._give_back(_disk(o).stamp)
         winner = await self.world.registry.write_roster(roster)
         if winner.nonce != roster.nonce:
             raise Refused(f"{winner.by} has written roster {step.seq} before me")
@@ -240,11 +246,11 @@ class Actor:
 
     async def _adopt(self, step: Adopt, o: Observation) -> str:
         disk, registry = _disk(o), _known(o.registry, "registry")
-        group = o.group.value if isinstance(o.group, Known) else None
-        owner = group.identity if group else ""
+        group = _known(o.group, "group")  # the owner is written once and for ever: never as "nobody yet"
         if disk.stamp.registry_id and not registry.registry_id:
-            await self.world.registry.repair(disk.stamp.registry_id, owner)
-        voters = tuple(replace(v, medium=group.medium if group else Medium.PERSISTENT) for v in step.voters)
+            await self.world.registry.repair(disk.stamp.registry_id, group.identity)
+        await self._give_back(disk.stamp)
+        voters = tuple(replace(v, medium=group.medium) for v in step.voters)
         charter = await self.world.registry.found(
             step.number,
             founders=voters,
@@ -252,7 +258,7 @@ class Actor:
             cluster_id=step.cluster_id,
             origin=Origin.ADOPTED,
             evidence=step.because,
-            owner=owner,
+            owner=group.identity,
             nonce=disk.stamp.nonce,
         )
         return f"generation {charter.number} is registered by {charter.by}"
@@ -266,6 +272,7 @@ class Actor:
             token=step.token,
             member_id=step.member_id,
             cluster_id=step.cluster_id,
+            started=True,  # it runs: should its files be gone tomorrow, they are lost, not yet to come
         )
         self.world.data.stamp("enrol.stamp", stamp)
         return f"my stamp says generation {step.generation}"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from eco.agent.look import Looker
     from eco.agent.world import World
-    from eco.core.model import Group
+    from eco.core.model import Group, Roster
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +122,7 @@ class Records:
     wake: Callable[[], None]
     _greeted: str = field(default="", repr=False)
     _beat_at: float | None = field(default=None, repr=False)
+    _told: str = field(default="", repr=False)
     _writing: asyncio.Task[None] | None = field(default=None, repr=False)
 
     def keep(self, o: Observation, tasks: asyncio.TaskGroup) -> None:
@@ -142,10 +143,17 @@ class Records:
                 await self._repair(o)
                 await self._greet(o)
                 await self._beat(o)
+            self._told = ""
         except TimeoutError:
-            log.warning("The registry does not answer: nothing was written down.")
+            self._tell("the registry does not answer")
         except (Unavailable, Corrupt, Refused) as trouble:
+            self._tell(str(trouble))
+
+    def _tell(self, trouble: str) -> None:
+        """Say it, once for as long as it lasts: an outage is met at every look."""
+        if trouble != self._told:
             log.warning("Not written down: %s", trouble)
+        self._told = trouble
 
     async def _greet(self, o: Observation) -> None:
         """Let the others read my nonce through the registry, before a birth."""
@@ -179,10 +187,11 @@ class Records:
         if registry is not None and registry.charters and not registry.registry_id and view.group is not None:
             log.warning("The registry has lost its owner object: it is written again from my stamp.")
             await self.world.registry.repair(stamp.registry_id, view.group.identity)
-        elif registry is None or lost_rosters(stamp, registry):
-            if registry is not None:
-                log.warning("The registry has lost rosters: they are written again from my stamp.")
+        elif registry is None and stamp.rosters:
             await self.world.registry.restore(stamp.registry_id, stamp.rosters)
+        elif lost := lost_rosters(view):
+            log.warning("The registry has lost %d of its rosters: they are written again from my stamp.", len(lost))
+            await self.world.registry.restore(stamp.registry_id, lost)
 
     def _remember_rosters(self, o: Observation) -> None:
         """Keep the last rosters in my stamp, so that they never depend on the store alone."""
@@ -191,7 +200,7 @@ class Records:
             return
         if view.charter is None or view.charter.number != view.disk.stamp.generation:
             return
-        if view.registry.registry_id != view.disk.stamp.registry_id or lost_rosters(view.disk.stamp, view.registry):
+        if view.registry.registry_id != view.disk.stamp.registry_id or lost_rosters(view):
             return
         confirmed = [at for at, roster in enumerate(view.rosters) if roster.confirmed]
         last = view.rosters[confirmed[-1] :] if confirmed else view.rosters
@@ -200,3 +209,19 @@ class Records:
                 self.world.data.stamp("rosters.stamp", replace(view.disk.stamp, rosters=last))
             except Unavailable as trouble:
                 log.warning("The rosters could not be noted in the stamp: %s", trouble)
+
+
+def lost_rosters(view: View) -> tuple[Roster, ...]:
+    """The rosters in my stamp that its registry does not hold, or not as confirmed, and should.
+
+    What lies below the last that the registry confirms is history: no voter set in force depends on it.
+    """
+    disk, registry, charter = view.disk, view.registry, view.charter
+    if disk is None or registry is None or charter is None or charter.number != disk.stamp.generation:
+        return ()
+    if registry.registry_id != disk.stamp.registry_id:
+        return ()
+    held = {roster.seq: roster for roster in registry.rosters}
+    settled = max((roster.seq for roster in registry.rosters if roster.confirmed), default=0)
+    later = (roster for roster in disk.stamp.rosters if roster.seq > settled)
+    return tuple(r for r in later if r.seq not in held or (r.confirmed and held[r.seq].nonce == r.nonce))

@@ -8,7 +8,7 @@ outlive its silence.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from eco.core.model import (
@@ -127,25 +127,26 @@ class Looker:
         mine, readable = await asyncio.gather(api.status(urls), api.readable(urls))
         if mine.is_learner:
             return Cluster(mine, (), readable=False)
-        members = await api.members(urls, linearizable=False)
-        statuses = await self._statuses(members, mine.member_id, known)
+        members = tuple(self._at_home(m, known) for m in await api.members(urls, linearizable=False))
+        statuses = await self._statuses(members, mine.member_id)
         return Cluster(mine, members, readable=readable, statuses=statuses)
 
-    async def _statuses(
-        self, members: tuple[Member, ...], but: Id, known: tuple[Instance, ...]
-    ) -> dict[Id, Sight[MemberStatus]]:
+    def _at_home(self, member: Member, known: tuple[Instance, ...]) -> Member:
+        """A member with the client URL of the instance at its peer URL first: what it has published
+        may be a load balancer's, behind which another member answers."""
+        own = tuple(self.world.client_url(i) for i in known if self.world.peer_url(i) in member.peer_urls)
+        return replace(member, client_urls=(*own, *(url for url in member.client_urls if url not in own)))
+
+    async def _statuses(self, members: tuple[Member, ...], but: Id) -> dict[Id, Sight[MemberStatus]]:
         others = [m for m in members if m.id != but]
-        sights = await asyncio.gather(*(self._status(m, known) for m in others))
+        sights = await asyncio.gather(*(self._status(m) for m in others))
         return {member.id: sight for member, sight in zip(others, sights, strict=True)}
 
-    async def _status(self, member: Member, known: tuple[Instance, ...]) -> Sight[MemberStatus]:
-        """A member's own answer, at the URLs it published, or at its instance's when it has not."""
-        urls = member.client_urls or tuple(
-            self.world.client_url(i) for i in known if self.world.peer_url(i) in member.peer_urls
-        )
-        if not urls:
+    async def _status(self, member: Member) -> Sight[MemberStatus]:
+        """A member's own answer."""
+        if not member.client_urls:
             return Unknown("it has not published a client URL")
-        sight = await _sight(self.world.api.status(urls), 1.0)
+        sight = await _sight(self.world.api.status(member.client_urls), 1.0)
         if isinstance(sight, Known) and sight.value.member_id != member.id:
             return Unknown(f"member {sight.value.member_id} answers at its client URL")
         return sight

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from eco.agent.act import IRREVERSIBLE, Actor
 from eco.agent.chores import Pulse, Records, watch_provider
 from eco.agent.look import DEADLINE, HASTE, Looker
-from eco.core.decision import Decision, Memory, Situation
+from eco.core.decision import Decision, Memory
 from eco.core.model import Data, Intent, Observation, Running
 from eco.core.sight import Known
 from eco.core.steps import Hold, Stop
@@ -43,6 +43,8 @@ MOST_PATIENT = 5.0
 """Seconds: the longest wait after steps that failed."""
 HURRY = 2.0
 """Seconds between SIGTERM and SIGKILL for who asked twice."""
+QUIETEST = 30.0
+"""Seconds: the longest wait in quiet, whatever `check-interval` says: peers believe no page older than a minute."""
 HEARD_WITHIN, HEARD_MOST = 5.0, 25
 """Peers' questions may wake the loop this often in so many seconds."""
 
@@ -67,6 +69,10 @@ class Loop:
         self.pulse = Pulse(self.world, self.looker, self.wake)
         self.records = Records(self.world, self.has_news)
         self.decision: Decision | None = None
+        self.listed: Instance | None = None
+        """Me, as I was listed when etcd's and my own addresses were chosen."""
+        self.moved = False
+        """I was listed elsewhere since: this life ends, and the next one begins there."""
         self._woken = asyncio.Event()
         self._hurried = asyncio.Event()
         self._failures = 0
@@ -121,6 +127,12 @@ class Loop:
 
     def _regrouped(self) -> None:
         self.noted(self.looker.known)
+        now, then = self.looker.instance, self.listed
+        if now is not None and then is not None and replace(now, presence=then.presence) != then and not self.moved:
+            log.warning("I am listed at %s now: stopping in order, to start again there.", now.address)
+            self.moved = True
+            if self.intent.stopping_since is None:
+                self.ask_to_stop()
         self.wake()
 
     async def _turn(self, tasks: asyncio.TaskGroup) -> bool:
@@ -213,10 +225,10 @@ class Loop:
 
     async def _pause(self) -> None:
         """Wait for the next turn, or for something to happen."""
-        restless = self._restless()
-        wait = RESTLESS * 2 ** min(self._failures, 6) if restless else self.check_interval
+        restless = min(RESTLESS * 2 ** min(self._failures, 6), MOST_PATIENT)
+        quiet = min(self.check_interval, QUIETEST)
         try:
-            async with asyncio.timeout(min(wait, MOST_PATIENT) if restless else wait):
+            async with asyncio.timeout(restless if self._restless() else quiet):
                 await self._woken.wait()
         except TimeoutError:
             return
@@ -234,7 +246,7 @@ class Loop:
 
     def ask_to_leave(self) -> str:
         """`eco leave`: give up membership, then end."""
-        if self.decision is not None and self.decision.situation is Situation.LEAVING:
+        if self.intent.leaving_since is not None:
             return "this node is leaving already"
         self.intent = replace(self.intent, leaving_since=self.world.now())
         self.wake()

@@ -1,8 +1,8 @@
 """Running: one agent from its start to its end, as a supervisor sees it.
 
-Exit codes: 0 it was told to stop or has left; 75 something on this machine stands in the way (a
-busy port, another agent, no etcd), try again later; 78 the configuration is wrong. An agent that
-ends for any reason but a stop leaves its etcd running.
+Exit codes: 0 it was told to stop or has left; 75 start it again: something on this machine stands
+in the way (a busy port, another agent, no etcd), or this node is listed at another address now; 78
+the configuration is wrong. An agent that ends for any reason but a stop leaves its etcd running.
 """
 
 from __future__ import annotations
@@ -60,10 +60,9 @@ def run(config: Config) -> int:
 async def _live(config: Config) -> int:
     agent = Agent(config)
     try:
-        await agent.run()
+        return await agent.run()
     finally:
         await agent.close()
-    return OK
 
 
 class Agent:
@@ -88,15 +87,16 @@ class Agent:
         )
         self._listen = config.listen_address
 
-    async def run(self) -> None:
-        """Live until told to stop, or until I have left."""
+    async def run(self) -> int:
+        """Live until told to stop, until I have left, or until I am listed at another address; the exit code."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._told_to_stop)
         self._loop.looker.remembered(address.recall(self._group_file))
         instance = await self._myself()
         if instance is None:
-            return
+            return OK
+        self._loop.listed = instance
         await self._serve(instance)
         log.info(
             "eco %s runs as %s of cluster %s, with etcd %s in %s.",
@@ -105,6 +105,7 @@ class Agent:
         if self._world.binaries.version.warning:
             log.warning("%s", self._world.binaries.version.warning)
         await self._loop.run()
+        return TRY_AGAIN if self._loop.moved else OK
 
     async def close(self) -> None:
         """Let go of everything but etcd."""

@@ -125,7 +125,8 @@ class StatusApi:
             return Response(503, _json(error=NOT_YET), (JSON,))
         if page is not self._rendered[0]:
             self._rendered = (page, render(page))
-        return Response(200, self._rendered[1], (JSON,))
+        age = ("Age", str(int(max(0.0, self._clock() - page.looked_at))))
+        return Response(200, self._rendered[1], (JSON, age))
 
     def _sheet(self, _: Request) -> Response:
         page = self._page()

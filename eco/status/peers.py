@@ -25,6 +25,9 @@ OK = 200
 BUSY = (408, 429, 500, 503)
 """Statuses with which an agent says that it has no report at this moment."""
 
+STALE = 60
+"""Seconds: an agent in quiet looks every `check-interval` and shows what it saw; an older page is no report."""
+
 
 class HttpPeers:
     """`eco.ports.Peers` over HTTP. An urgent question says who asks, and the peer looks at once."""
@@ -43,6 +46,8 @@ class HttpPeers:
             raise Unavailable(f"{what} is not to be had: status {response.status}")
         if response.status != OK:
             raise Corrupt(f"{what} is none: status {response.status}")
+        if _age(response) > STALE:
+            raise Unavailable(f"{what} is {_age(response)} s old: its agent does not look any more")
         report = _report(response, what)
         if report.name != instance.name:
             raise Corrupt(f"{authority(host, port)} answers as {report.name}, not {instance.name}")
@@ -78,6 +83,12 @@ class HttpPeers:
             return f"{authority(host, port)}: {reason(fault)}"
         writer.transport.abort()
         return True
+
+
+def _age(response: Response) -> int:
+    """Seconds since the page was made, in the `Age` header; 0 where an older agent does not tell."""
+    age = {name.lower(): value for name, value in response.headers}.get("age", "0")
+    return int(age) if age.isdecimal() and len(age) < 10 else STALE + 1  # noqa: PLR2004 - ten digits are 300 years
 
 
 def _report(response: Response, what: str) -> Report:
