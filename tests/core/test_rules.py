@@ -238,7 +238,8 @@ def test_only_a_data_set_that_is_mine_and_of_the_newest_generation_is_started(ca
             return False
         if step.charter is not None:
             books = (Book.FRESH, Book.LIVED, Book.CONFIRMED, Book.PENDING)
-            return w.lies is Lies.FRESH and w.book in books and step.charter.number == 1
+            still = w.theirs in (Theirs.NONE, Theirs.OTHER, Theirs.VOTER)
+            return w.lies is Lies.FRESH and w.book in books and still and step.charter.number == 1
         if step.join is not None:
             return w.lies is Lies.JOINING and step.join == JOIN and w.theirs is Theirs.LEARNER
         if superseded(w) or w.runs in (Runs.BROKEN, Runs.HOPELESS) or (w.runs is Runs.BACKOFF and case.settled):
@@ -290,7 +291,10 @@ def test_only_an_etcd_that_long_takes_no_part_while_others_serve_is_restarted(ca
     def permitted(case: Case, _: Restart) -> bool:
         w = case.world
         listed = w.theirs is (Theirs.LEARNER if w.lies is Lies.LEARNER else Theirs.VOTER)
-        return case.settled and not serves(w) and listed and w.lies not in (*ABSENT, *ALIEN, Lies.UNREADABLE)
+        others = sum(p.seat is Seat.VOTER for p in w.peers)
+        spared = w.lies is Lies.LEARNER or others > len(voters(w)) // 2
+        startable = w.lies not in (*ABSENT, *ALIEN, Lies.UNREADABLE)
+        return case.settled and not serves(w) and listed and startable and spared
 
     none_breaks(cases, Restart, permitted)
 

@@ -278,7 +278,8 @@ def test_only_a_learner_that_never_started_is_adopted() -> None:
 
 def test_an_etcd_whose_data_were_deleted_is_not_restarted_on_nothing() -> None:
     """13. A restart would begin the same member with an empty log."""
-    deleted = World(Lies.LOST, Runs.RUNNING, Book.CONFIRMED, peers((Says.VOTER, Seat.VOTER)), theirs=Theirs.VOTER)
+    others = peers((Says.VOTER, Seat.VOTER), (Says.VOTER, Seat.VOTER))
+    deleted = World(Lies.LOST, Runs.RUNNING, Book.CONFIRMED, others, theirs=Theirs.VOTER)
     assert settled(observation(deleted)).step == Stop(
         "the cluster serves, and my member takes no part, and its data is not in my data directory any more: stop it"
     )
