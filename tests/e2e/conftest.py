@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -76,16 +77,22 @@ def conclude(fleet: Fleet, *, failed: bool) -> None:
 class Scene:
     """One fleet for the claims of one file: replaced by a fresh one after a claim failed."""
 
-    def __init__(self, factory: pytest.TempPathFactory) -> None:
+    def __init__(self, factory: pytest.TempPathFactory, names: str, *, loaded: bool) -> None:
         self.factory = factory
+        self.names = names
+        self.loaded = loaded
         self.fleet: Fleet | None = None
 
     def enter(self) -> Fleet:
         if self.fleet is None:
-            self.fleet = Fleet(self.factory.mktemp("scene") / "fleet")
-            self.fleet.born(FLEET_BIRTH)
+            self.fleet = Fleet(self.factory.mktemp("scene") / "fleet", self.names)
+            self.fleet.start()
+            self.fleet.healthy(FLEET_BIRTH)
+            if self.loaded:
+                self.fleet.load()
         self.fleet.healthy(FLEET_BIRTH)
-        self.fleet.ledger.flowing()
+        if self.loaded:
+            self.fleet.ledger.flowing()
         return self.fleet
 
     def leave(self, *, failed: bool) -> None:
@@ -96,7 +103,8 @@ class Scene:
             self.end(failed=True)
             return
         try:
-            fleet.ledger.settle()
+            if self.loaded:
+                fleet.ledger.settle()
             fleet.check_logs()
         except BaseException:
             self.end(failed=True)
@@ -107,21 +115,41 @@ class Scene:
         if fleet is not None:
             conclude(fleet, failed=failed)
 
+    @contextmanager
+    def played(self, request: pytest.FixtureRequest) -> Iterator[Fleet]:
+        """The fleet for one test, judged afterwards."""
+        try:
+            fleet = self.enter()
+        except BaseException:
+            self.end(failed=True)
+            raise
+        yield fleet
+        self.leave(failed=has_failed(request))
+
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    scene = Scene(tmp_path_factory)
+def scene_of_three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    scene = Scene(tmp_path_factory, "abc", loaded=True)
+    yield scene
+    scene.end()
+
+
+@pytest.fixture(scope="module")
+def scene_of_one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    scene = Scene(tmp_path_factory, "a", loaded=False)
     yield scene
     scene.end()
 
 
 @pytest.fixture
-def trio(scene: Scene, request: pytest.FixtureRequest) -> Iterator[Fleet]:
+def trio(scene_of_three: Scene, request: pytest.FixtureRequest) -> Iterator[Fleet]:
     """Three healthy nodes a, b, c under load, shared by the tests of a file; afterwards the ledger is settled."""
-    try:
-        fleet = scene.enter()
-    except BaseException:
-        scene.end(failed=True)
-        raise
-    yield fleet
-    scene.leave(failed=has_failed(request))
+    with scene_of_three.played(request) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+def lone(scene_of_one: Scene, request: pytest.FixtureRequest) -> Iterator[Fleet]:
+    """One healthy node a, without load, shared by the tests of a file."""
+    with scene_of_one.played(request) as fleet:
+        yield fleet

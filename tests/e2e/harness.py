@@ -137,6 +137,7 @@ class Node:
     supervised: bool = True
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     _failed_at: float | None = field(default=None, repr=False)
+    _heard: int = field(default=0, repr=False)
     _busy: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @property
@@ -232,7 +233,9 @@ class Node:
             self.kill_etcd()
 
     def revive(self) -> None:
-        """Start it and hand it to the supervisor again."""
+        """Start it and hand it to the supervisor again; what it says counts from here on."""
+        if self.pid is None and self.log.exists():
+            self._heard = self.log.stat().st_size
         self.supervised = True
         self.start()
 
@@ -322,8 +325,8 @@ class Node:
         return str(self.status().get("because", ""))
 
     def said(self) -> str:
-        """All that it has written for humans: its log and the sentence it shows."""
-        logged = self.log.read_text(errors="replace") if self.log.exists() else ""
+        """All that it has written for humans since it was revived: its log and the sentence it shows."""
+        logged = self.log.read_bytes()[self._heard :].decode(errors="replace") if self.log.exists() else ""
         return f"{logged}\n{self.because}"
 
     def journal(self) -> list[dict[str, Any]]:

@@ -34,13 +34,15 @@ def single(new_fleet: Callable[..., Fleet]) -> Fleet:
 
 
 @pytest.fixture
-def stopped(single: Fleet) -> Fleet:
-    """A node of its own that has served, holds a key, and was stopped."""
-    single.start()
-    single.healthy(within=15)
-    single["a"].etcd.put("kept", "yes")
-    single["a"].stop()
-    return single
+def stopped(lone: Fleet) -> Fleet:
+    """A node that has served, holds a key, and was stopped."""
+    return stop_with_a_key(lone)
+
+
+def stop_with_a_key(fleet: Fleet) -> Fleet:
+    fleet["a"].etcd.put("kept", "yes")
+    fleet["a"].stop()
+    return fleet
 
 
 def precious(node: Node) -> dict[str, str]:
@@ -137,24 +139,27 @@ def test_an_unreadable_registry_blocks_birth_and_says_so(single: Fleet) -> None:
     single.healthy(within=20)
 
 
-def test_an_unreadable_charter_is_no_birth_and_does_not_stop_what_serves(stopped: Fleet) -> None:
-    (charter,) = stopped.store.rglob("charters/*.json")
+def test_an_unreadable_charter_is_no_birth_and_does_not_stop_what_serves(single: Fleet) -> None:
+    single.start()
+    single.healthy(within=15)
+    single["a"].stop()
+    (charter,) = single.store.rglob("charters/*.json")
     whole = charter.read_bytes()
     charter.write_bytes(b"{")
-    before = {path: digest for path, digest in fingerprint(stopped.store).items() if "charters" in path}
-    newcomer = stopped.add("b")
-    stopped.group.desired = 2
-    stopped.group.publish()
+    before = {path: digest for path, digest in fingerprint(single.store).items() if "charters" in path}
+    newcomer = single.add("b")
+    single.group.desired = 2
+    single.group.publish()
 
-    stopped.start()
+    single.start()
 
-    stopped["a"].serves(within=15)
+    single["a"].serves(within=15)
     newcomer.says("charter", within=10)
     stays_calm(newcomer)
     assert newcomer.etcd_pid() is None
-    assert {path: digest for path, digest in fingerprint(stopped.store).items() if "charters" in path} == before
+    assert {path: digest for path, digest in fingerprint(single.store).items() if "charters" in path} == before
     charter.write_bytes(whole)
-    stopped.healthy(within=40)
+    single.healthy(within=40)
 
 
 @contextmanager
@@ -254,8 +259,10 @@ needs_mount = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small dis
 
 
 @needs_mount
-def test_a_read_only_disk_is_said_and_changes_nothing(stopped: Fleet) -> None:
-    node = stopped["a"]
+def test_a_read_only_disk_is_said_and_changes_nothing(single: Fleet) -> None:
+    single.start()
+    single.healthy(within=15)
+    node = stop_with_a_key(single)["a"]
     saved = node.home / "saved"
     shutil.copytree(node.data, saved)
     with small_disk(node.data, "400m"):
@@ -269,7 +276,7 @@ def test_a_read_only_disk_is_said_and_changes_nothing(stopped: Fleet) -> None:
         stays_calm(node)
         assert precious(node) == before
         subprocess.run(["mount", "-o", "remount,rw", str(node.data)], check=True)
-        recovers(stopped)
+        recovers(single)
         node.kill_both(stay_down=True)
 
 
