@@ -136,6 +136,12 @@ class Registry(Protocol):
     async def repair(self, registry_id: str, owner: str) -> None:
         """Write the owner object anew, with the id that the stamps hold, when it is missing."""
 
+    async def restore(self, registry_id: str, rosters: tuple[Roster, ...]) -> None:
+        """Write a stamp's rosters and confirmations anew where they are missing; idempotent.
+
+        Works where `look` fails for a hole in the rosters. `Refused` unless the id is the registry's.
+        """
+
 
 class EtcdApi(Protocol):
     """The part of etcd's v3 API that we use. `urls` are client URLs, tried in order.

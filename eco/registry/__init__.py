@@ -8,10 +8,13 @@ of this module:
 * *Settle by nonce.* A create may lose (the key is taken) or be lost (no reply, and nobody knows).
   In both cases the object is read back, and whoever holds the key is returned; the caller compares
   the nonce with its own. What cannot be read back is `Unavailable`, never a loss and never a win.
-* *Skip nothing.* A document that cannot be read, comes from a newer eco, or contradicts its key makes
+* *Skip nothing.* A charter or roster that cannot be read, comes from a newer eco, or contradicts its key makes
   the whole look fail: a decision on the rest might be made on an older voter set. So does a hole in
-  the numbers where it could hide a founding, or a voter set in force. Files that are none of ours
-  are passed over and never touched.
+  the numbers where it could hide a founding, or a voter set in force. A greeting that cannot be read
+  counts as missing. Files that are none of ours are passed over and never touched.
+* *Go forward again.* A store that was rolled back, or replaced by an empty one, gets back what the
+  stamps hold of it (`repair`, `restore`), needing no look that succeeds: a hole is filled, too. Below
+  the last confirmed roster a hole is history; above it only the very roster that is missing fills it.
 
 Greetings: before a birth every agent writes its stamp's nonce under its incarnation. Whoever reads
 another's greeting back knows that both look at the same store; a directory that is not shared, on
@@ -21,6 +24,7 @@ which every node would pass the create-if-absent alone, shows by their absence.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import secrets
 from dataclasses import replace
@@ -33,12 +37,14 @@ from eco.formats import dump, parse
 from eco.registry.records import Beat, Confirmation, Greeting, Owner, Record, flaw_of, key
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
     from eco.core.model import Id
     from eco.ports import Store
 
 __all__ = ["Registry"]
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Record)
@@ -93,7 +99,7 @@ class Registry:
         if owner:
             self._check_cluster(owner)
         charters = await self._charters(keys)
-        greetings = await self._all(Greeting, (where for where in keys if _GREETING.fullmatch(where)))
+        greetings = await self._greetings(keys)
         beat = await self._read(Beat, _BEAT) if _BEAT in keys else None
         return RegistryView(
             registry_id=owner.registry_id if owner else "",
@@ -105,6 +111,18 @@ class Registry:
             snapshots=any(where.startswith("snapshots/") for where in keys) or await self._has_foreign(charters),
             alive=beat.counter if beat else None,
         )
+
+    async def _greetings(self, keys: frozenset[str]) -> tuple[Greeting, ...]:
+        """Those that can be read. Of the others nothing follows but that a birth which needs them waits."""
+        heard = await _together(self._greeting(where) for where in sorted(keys) if _GREETING.fullmatch(where))
+        return tuple(greeting for greeting in heard if greeting is not None)
+
+    async def _greeting(self, where: str) -> Greeting | None:
+        try:
+            return await self._get(Greeting, where)
+        except Corrupt as fault:
+            log.debug("Passed over: %s", fault)
+            return None
 
     async def _charters(self, keys: frozenset[str]) -> tuple[Charter, ...]:
         charters = await self._all(Charter, (where for where in keys if _CHARTER.fullmatch(where)))
@@ -205,6 +223,27 @@ class Registry:
         if held.registry_id != registry_id:
             raise Refused(f"the store holds registry {held.registry_id}, and not {registry_id}")
 
+    async def restore(self, registry_id: str, rosters: tuple[Roster, ...]) -> None:
+        """Write what is missing of these rosters, and of their confirmations, in their order; idempotent.
+
+        `registry_id` and `rosters` are those of a stamp. Where another roster holds a number, it stays.
+        Works on a registry that cannot be looked at for a hole in its rosters. Raises `Unavailable`,
+        `Corrupt`, and `Refused` unless the registry is the stamp's.
+        """
+        held = await self._get(Owner, _OWNER)
+        self._check_cluster(held)
+        if held.registry_id != registry_id:
+            raise Refused(f"the store holds registry {held.registry_id}, and not {registry_id}")
+        for roster in rosters:
+            written = await self._once(replace(roster, confirmed=False))
+            if roster.confirmed and written.nonce == roster.nonce:
+                await self._once(Confirmation(roster.generation, roster.seq, roster.nonce, self._name, self._wall()))
+
+    async def _once(self, record: R) -> R:
+        """As `_settle`, without a question about what is known to be there."""
+        held = self._known.get(key(record))
+        return held if isinstance(held, type(record)) else await self._settle(record)
+
     async def _own(self, owner: str) -> None:
         """Be sure that the registry is ours; make it so where nobody has."""
         charters = await self._list("charters/")  # first: the owner object is written before any charter
@@ -248,12 +287,7 @@ class Registry:
 
     async def _all(self, kind: type[R], keys: Iterable[str]) -> tuple[R, ...]:
         """The records at these keys, in their order."""
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                reads = [tasks.create_task(self._get(kind, where)) for where in sorted(keys)]
-        except ExceptionGroup as several:
-            raise several.exceptions[0] from several
-        return tuple(read.result() for read in reads)
+        return await _together(self._get(kind, where) for where in sorted(keys))
 
     async def _get(self, kind: type[R], where: str) -> R:
         """The record that is there, remembered or read."""
@@ -289,6 +323,16 @@ class Registry:
                 return await question
         except TimeoutError:
             raise Unavailable(f"the registry's store gave no answer within {self._deadline:g} s") from None
+
+
+async def _together(questions: Iterable[Coroutine[object, object, T]]) -> tuple[T, ...]:
+    """The answers, in order; the first fault is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            asked = [tasks.create_task(question) for question in questions]
+    except ExceptionGroup as several:
+        raise several.exceptions[0] from several
+    return tuple(task.result() for task in asked)
 
 
 def _founded(charters: tuple[Charter, ...]) -> int:

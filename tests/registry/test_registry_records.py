@@ -171,13 +171,22 @@ GARBAGE = {
 KEYS = [key(record) for record in (OWNER, FOUNDED, ROSTER, Confirmation(1, 1, "r1", "a", "t"), Beat(1, "a", "t"))]
 
 
-@pytest.mark.parametrize("where", [*KEYS, "greetings/i-a.json"])
+@pytest.mark.parametrize("where", KEYS)
 @pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
 async def test_an_unreadable_record_is_never_passed_over(where: str, garbage: bytes) -> None:
     store = holding(OWNER, FOUNDED, ROSTER)
     store.objects[f"prod/{where}"] = garbage
     with pytest.raises(Corrupt, match=where):
         await registry(store).look()
+
+
+@pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
+async def test_a_greeting_that_cannot_be_read_is_missing_and_hides_no_other(garbage: bytes) -> None:
+    store = holding(OWNER, FOUNDED, Greeting("i-a", "n", "a", "t"))
+    store.objects["prod/greetings/x.json"] = garbage
+    view = await registry(store).look()
+    assert view.charters == (FOUNDED,)
+    assert view.greetings == {"i-a": "n"}
 
 
 async def test_a_record_of_a_newer_eco_asks_for_an_upgrade() -> None:
@@ -235,6 +244,30 @@ async def test_holes_below_what_settles_them_are_history() -> None:
     view = await look(OWNER, replace(FOUNDED, number=7), latest, Confirmation(7, 5, "r1", "a", "t"))
     assert [charter.number for charter in view.charters] == [7]
     assert view.rosters == (replace(latest, confirmed=True),)
+
+
+async def test_what_a_stamp_holds_fills_the_hole_and_no_other_roster_does() -> None:
+    first, second, third = (replace(ROSTER, seq=seq, nonce=f"r{seq}") for seq in (1, 2, 3))
+    store = holding(OWNER, FOUNDED, first, third, Confirmation(1, 1, "r1", "a", "t"))
+    mine = registry(store)
+    for useless in (first, replace(first, confirmed=True), replace(third, nonce="another", confirmed=True)):
+        await mine.restore("registry-id", (useless,))
+        with pytest.raises(Unavailable, match="has roster 3, but lacks roster 2"):
+            await mine.look()
+
+    await mine.restore("registry-id", (replace(first, confirmed=True), second))
+
+    assert (await mine.look()).rosters == (replace(first, confirmed=True), second, third)
+
+
+async def test_another_registry_is_not_restored() -> None:
+    store = holding(OWNER, FOUNDED)
+    before = dict(store.objects)
+    with pytest.raises(Refused, match="holds registry registry-id, and not another"):
+        await registry(store).restore("another", (ROSTER,))
+    with pytest.raises(Unavailable, match=r"no cluster\.json"):
+        await registry(empty := holding()).restore("registry-id", (ROSTER,))
+    assert (store.objects, empty.objects) == (before, {})
 
 
 async def test_an_unreachable_store_is_unavailable_in_its_own_words() -> None:
