@@ -1,7 +1,8 @@
 """Assembly: from a configuration to the world of one node. Nothing is started here.
 
-Order matters: the data directory and its lock come first (a second agent is refused before it can
-disturb anything), then the etcd binary, then an etcd that an earlier agent left running is adopted.
+Order matters: what can be wrong in the configuration comes first and touches nothing, then the data
+directory and its lock (a second agent is refused before it can disturb anything), then an etcd that an
+earlier agent left running is adopted.
 """
 
 from __future__ import annotations
@@ -28,35 +29,46 @@ if TYPE_CHECKING:
     from eco.config import Config
     from eco.config.model import TransportSecurity
     from eco.core.model import Instance
+    from eco.etcd.install import Binaries
 
 
 def assemble(config: Config, wake: Callable[[], None]) -> tuple[World, EtcdDirectory]:
     """The world of this node; `wake` is called when etcd ends.
 
     Raises `Unavailable` (another agent runs here, no etcd, a directory or certificate that cannot be
-    used) and `ConfigError` (flags this etcd does not know). The directory is let go of then.
+    used) and `ConfigError` (flags this etcd does not know); then nothing was made, or is let go of.
     """
+    binaries = install.find(str(config.etcd.binary) if config.etcd.binary else None)
+    if problems := unknown_flags(config, binaries.version):
+        raise ConfigError(problems)
+    registry = Registry(config.store, config.cluster, config.provider.me)
     data = EtcdDirectory(Path(config.etcd.data_dir), config.provider.me)
     data.open()
     try:
-        return _world(config, data, wake), data
+        return _world(config, binaries, registry, data, wake), data
     except EcoError:
         data.close()
         raise
 
 
-def _world(config: Config, data: EtcdDirectory, wake: Callable[[], None]) -> World:
-    me = config.provider.me
-    binaries = install.find(str(config.etcd.binary) if config.etcd.binary else None)
+def unknown_flags(config: Config, version: install.Version) -> tuple[Problem, ...]:
+    """What this version of etcd would not take of the configured flags, under their paths in the file."""
     extra = tuple(sorted(config.etcd.extra_flags.items()))
-    problems = flags.check(extra, binaries.version)
-    if problems:
-        raise ConfigError(tuple(Problem(f"eco.etcd.extra-flags.{p.path}", p.value, p.hint) for p in problems))
+    return tuple(
+        Problem(f"eco.etcd.extra-flags.{problem.path}", problem.value, problem.hint)
+        for problem in flags.check(extra, version)
+    )
+
+
+def _world(
+    config: Config, binaries: Binaries, registry: Registry, data: EtcdDirectory, wake: Callable[[], None]
+) -> World:
+    me = config.provider.me
     return World(
         me=me,
         cluster=config.cluster,
         provider=config.provider,
-        registry=Registry(config.store, config.cluster, me),
+        registry=registry,
         peers=HttpPeers(me),
         api=EtcdClient(_credentials(config.etcd.client_transport_security)),
         child=EtcdProcess(data.path, on_exit=wake),

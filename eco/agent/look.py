@@ -39,6 +39,8 @@ DEADLINE = 2.5
 """Seconds that one port may take in an ordinary look."""
 HASTE = 0.25
 """Seconds for peers in the first look of a node that holds data: its etcd does not wait for them."""
+ONE_STATUS = 1.0
+"""Seconds that another member may take to tell its status; one that hangs does not spend the whole look."""
 PATIENCE = 1.5
 """Seconds for the registry in that look. It alone can tell that the data is not ours to start; a
 store that is slower than this does not keep an etcd from its data (DESIGN 8.8)."""
@@ -116,19 +118,19 @@ class Looker:
     async def _mine(self, instance: Instance | None, known: tuple[Instance, ...], deadline: float) -> Sight[Cluster]:
         if instance is None:
             return Unknown("my own address is not known")
-        sight = await _sight(self._cluster((self.world.client_url(instance),), known), deadline)
+        sight = await _sight(self._cluster((self.world.client_url(instance),), known, deadline), deadline)
         if isinstance(sight, Known):
             self.world.child.served()
         return sight
 
-    async def _cluster(self, urls: tuple[str, ...], known: tuple[Instance, ...]) -> Cluster:
+    async def _cluster(self, urls: tuple[str, ...], known: tuple[Instance, ...], deadline: float) -> Cluster:
         """The cluster as the member behind `urls` shows it. A learner lists no members."""
         api = self.world.api
         mine, readable = await asyncio.gather(api.status(urls), api.readable(urls))
         if mine.is_learner:
             return Cluster(mine, (), readable=False)
         members = tuple(self._at_home(m, known) for m in await api.members(urls, linearizable=False))
-        statuses = await self._statuses(members, mine.member_id)
+        statuses = await self._statuses(members, mine.member_id, min(ONE_STATUS, deadline / 2))
         return Cluster(mine, members, readable=readable, statuses=statuses)
 
     def _at_home(self, member: Member, known: tuple[Instance, ...]) -> Member:
@@ -137,16 +139,16 @@ class Looker:
         own = tuple(self.world.client_url(i) for i in known if self.world.peer_url(i) in member.peer_urls)
         return replace(member, client_urls=(*own, *(url for url in member.client_urls if url not in own)))
 
-    async def _statuses(self, members: tuple[Member, ...], but: Id) -> dict[Id, Sight[MemberStatus]]:
+    async def _statuses(self, members: tuple[Member, ...], but: Id, patience: float) -> dict[Id, Sight[MemberStatus]]:
         others = [m for m in members if m.id != but]
-        sights = await asyncio.gather(*(self._status(m) for m in others))
+        sights = await asyncio.gather(*(self._status(m, patience) for m in others))
         return {member.id: sight for member, sight in zip(others, sights, strict=True)}
 
-    async def _status(self, member: Member) -> Sight[MemberStatus]:
+    async def _status(self, member: Member, patience: float) -> Sight[MemberStatus]:
         """A member's own answer."""
         if not member.client_urls:
             return Unknown("it has not published a client URL")
-        sight = await _sight(self.world.api.status(member.client_urls), 1.0)
+        sight = await _sight(self.world.api.status(member.client_urls), patience)
         if isinstance(sight, Known) and sight.value.member_id != member.id:
             return Unknown(f"member {sight.value.member_id} answers at its client URL")
         return sight
@@ -160,7 +162,7 @@ class Looker:
         serving = {name: r.generation for name, r in reports.items() if r.serving and not r.is_learner}
         urls = {i.name: (self.world.client_url(i),) for i in known}
         asked = {
-            name: asyncio.ensure_future(_sight(self._cluster(urls[name], known), deadline))
+            name: asyncio.ensure_future(_sight(self._cluster(urls[name], known, deadline), deadline))
             for name in sorted(serving, key=lambda name: -serving[name])
         }
         trouble = NOT_SERVED

@@ -122,12 +122,25 @@ async def test_a_member_that_has_not_published_itself_is_asked_at_its_instance(s
 async def test_another_member_at_a_members_client_url_does_not_speak_for_it(site: Site) -> None:
     etcd = await site.alive("ab")
     a, b = site.nodes.values()
-    etcd.members[b.child.member] = replace(etcd.members[b.child.member], client_urls=(a.client_url,))
+    etcd.members[b.child.member] = replace(
+        etcd.members[b.child.member], peer_urls=("http://10.0.0.77:2380",), client_urls=(a.client_url,)
+    )
 
     o = await a.look()
 
     assert isinstance(o.mine, Known)
     assert a.child.member in unknown(o.mine.value.statuses[b.child.member])
+
+
+async def test_a_member_that_publishes_a_load_balancer_is_asked_at_its_instance(site: Site) -> None:
+    etcd = await site.alive("ab")
+    a, b = site.nodes.values()
+    etcd.members[b.child.member] = replace(etcd.members[b.child.member], client_urls=(a.client_url,))
+
+    o = await a.look()
+
+    assert isinstance(o.mine, Known)
+    assert isinstance(o.mine.value.statuses[b.child.member], Known)
 
 
 async def test_a_read_that_is_answered_tells_the_process_that_it_served(site: Site) -> None:

@@ -49,7 +49,7 @@ async def answer(body: bytes, status: int = 200) -> str:
 async def test_a_peers_report_arrives_as_it_was_and_an_urgent_question_says_who_asks() -> None:
     page = page_of()
     heard: list[str] = []
-    api = StatusApi(lambda: page, {}, "", bytes, clock=time.monotonic, on_peer=heard.append)
+    api = StatusApi(lambda: page, {}, "", bytes, clock=lambda: page.looked_at, on_peer=heard.append)
     async with serving(api) as server:
         assert await PEERS.ask(at(server.port), urgent=False) == page.report
         assert heard == []
@@ -57,9 +57,16 @@ async def test_a_peers_report_arrives_as_it_was_and_an_urgent_question_says_who_
     assert heard == ["b & co"]
 
 
+async def test_a_page_of_an_agent_that_does_not_look_any_more_is_no_report() -> None:
+    page = page_of()
+    async with serving(StatusApi(lambda: page, {}, "", bytes, clock=lambda: page.looked_at + 61)) as server:
+        with pytest.raises(Unavailable, match="61 s old"):
+            await PEERS.ask(at(server.port), urgent=False)
+
+
 async def test_a_report_under_another_name_is_corrupt() -> None:
     page = page_of()
-    async with serving(StatusApi(lambda: page, {}, "", bytes, clock=time.monotonic)) as server:
+    async with serving(StatusApi(lambda: page, {}, "", bytes, clock=lambda: page.looked_at)) as server:
         with pytest.raises(Corrupt, match="answers as a, not c"):
             await PEERS.ask(at(server.port, "c"), urgent=False)
 
