@@ -14,7 +14,7 @@ from eco.cli.options import DEFAULT, OutputOption
 from eco.cli.text import printable
 from eco.config import Config, load
 from eco.core.model import Instance
-from eco.errors import ConfigError, EcoError
+from eco.errors import ConfigError, EcoError, Unavailable
 
 
 def check_config(
@@ -46,7 +46,11 @@ def check_config(
         config = load(file)
     except ConfigError as fault:
         _complain(file, fault, output)
-    plan = asyncio.run(_plan(config))
+    try:
+        etcd = _etcd(config)
+    except ConfigError as fault:
+        _complain(file, fault, output)
+    plan = asyncio.run(_plan(config)) | {"etcd": etcd}
     if output is Output.JSON:
         say_json({"ok": True, "problems": [], "warnings": config.warnings, "plan": plan})
         return
@@ -62,6 +66,20 @@ def _complain(file: Path, fault: ConfigError, output: Output) -> NoReturn:
         fail_config(file, fault)
     say_json({"ok": False, "problems": [asdict(problem) for problem in fault.problems]})
     raise typer.Exit(Exit.CONFIG)
+
+
+def _etcd(config: Config) -> str:
+    """The etcd that would run here, in words. Raises `ConfigError` for flags that it does not take."""
+    from eco.agent.assembly import unknown_flags  # noqa: PLC0415  # slow to import, and a wrong file needs none of it
+    from eco.etcd import install  # noqa: PLC0415
+
+    try:
+        binaries = install.find(str(config.etcd.binary) if config.etcd.binary else None)
+    except Unavailable as fault:
+        return f"none is on this machine, so that extra-flags were not checked: {fault}"
+    if problems := unknown_flags(config, binaries.version):
+        raise ConfigError(problems)
+    return f"{binaries.version} at {binaries.etcd}"
 
 
 async def _plan(config: Config) -> dict[str, str]:

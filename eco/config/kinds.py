@@ -55,6 +55,9 @@ def wrong(value: Plain, at: str, hint: str) -> Wrong:
 
 # ---------------------------------------------------------------- words
 
+CLUSTER = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+"""Of a cluster's name: it is part of every key in the store, and fit to be a label of DNS."""
+
 _YES, _NO = {"yes", "on", "y", "true", "1", "t"}, {"no", "off", "n", "false", "0", "f"}
 
 
@@ -103,22 +106,22 @@ def _text(value: Plain, at: str) -> str:
 
 
 class Text(Kind[str]):
-    """A text of some form. `hint` says which; the empty one means none."""
+    """A text of some form. `hint` says which; where `optional`, the empty one means none."""
 
-    def __init__(self, pattern: str, hint: str) -> None:
-        self._pattern = pattern
+    def __init__(self, pattern: str, hint: str, *, optional: bool = True) -> None:
+        self._pattern = f"(?:{pattern})?" if optional else pattern
         self._hint = hint
 
     def read(self, value: Plain, at: str) -> str:
         """The text itself."""
         text = _text(value, at)
-        if text and not re.fullmatch(self._pattern, text):
+        if not re.fullmatch(self._pattern, text):
             raise wrong(value, at, self._hint)
         return text
 
     def schema(self) -> dict[str, object]:
-        """A text of that form, or an empty one."""
-        return {"type": "string", "pattern": f"^({self._pattern})?$"}
+        """A text of that form."""
+        return {"type": "string", "pattern": f"^{self._pattern}$"}
 
 
 class Host(Kind[str]):

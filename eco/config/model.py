@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from eco.ports import Provider, Store
 
 _PLUGIN = Text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "is not a plug-in's name; write one such as static or file")
-_CLUSTER = Text(r"[a-z0-9][a-z0-9._-]{0,62}", "write small letters, digits, dots, dashes and underscores, 63 at most")
+_CLUSTER = Text(kinds.CLUSTER, "write small letters, digits and dashes between them, 63 at most", optional=False)
 _LEVELS = ("debug", "info", "warn", "error")
 
 
@@ -159,8 +159,8 @@ class Eco:
     """The cluster's name in the store: several clusters may share one. Never change it: under another name eco finds
     no records of it and refuses to go on."""
     check_interval: float = key(Duration("s", 0.1, HOUR), 15.0)
-    """Seconds between two looks while all is quiet. eco looks at once when something happens, and every half second
-    while something is wrong, so that this is a safety net and no reaction time."""
+    """Seconds between two looks while all is quiet. eco looks at once when something happens, and every quarter of a
+    second while something is wrong, so that this is a safety net and no reaction time."""
     unhealthy_member_ttl: float = key(Duration("m", 1.0, YEAR), 3 * MINUTE)
     """Seconds that a voter may answer nobody before it is replaced, if a replacement waits. Too short replaces members
     that only reboot; too long leaves the cluster without reserve."""

@@ -31,6 +31,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
+from eco.config.kinds import CLUSTER
 from eco.core.model import Charter, Origin, RegistryView, Roster, Verdict, Voter
 from eco.errors import Bug, ConfigError, Corrupt, Problem, Refused, Unavailable
 from eco.formats import dump, parse
@@ -75,8 +76,9 @@ class Registry:
         deadline: float = DEADLINE,
     ) -> None:
         """`name` is this node's, for the records; `wall` gives the time as text. Raises `ConfigError`."""
-        if not re.fullmatch(r"[a-z0-9-]{1,63}", cluster):
-            raise ConfigError((Problem("cluster", cluster, "write 1 to 63 lower-case letters, digits and dashes"),))
+        if not re.fullmatch(CLUSTER, cluster):
+            hint = "write small letters, digits and dashes between them, 63 at most"
+            raise ConfigError((Problem("eco.cluster", cluster, hint),))
         self._store = store
         self._cluster = cluster
         self._name = name

@@ -187,23 +187,20 @@ async def test_nothing_is_started_by_assembling(config: Config) -> None:
     data.close()
 
 
-async def test_a_directory_is_locked_before_anything_else_is_looked_for(config: Config, tmp_path: Path) -> None:
+async def test_a_second_agent_is_refused_before_it_looks_at_what_runs(config: Config, tmp_path: Path) -> None:
     holder = EtcdDirectory(config.etcd.data_dir, "a")
     holder.open()
-    without = replace(config, etcd=replace(config.etcd, binary=tmp_path / "nothing", extra_flags={"no-such-flag": "1"}))
+    security = TransportSecurity(cert_file=tmp_path / "nothing")
 
     with pytest.raises(Unavailable, match="another agent"):
-        assemble(without, lambda: None)
+        assemble(replace(config, etcd=replace(config.etcd, client_transport_security=security)), lambda: None)
     holder.close()
 
 
 async def test_what_cannot_be_assembled_lets_the_directory_go(config: Config, tmp_path: Path) -> None:
-    for etcd in (
-        replace(config.etcd, binary=tmp_path / "nothing"),
-        replace(config.etcd, extra_flags={"no-such-flag": "1"}),
-    ):
-        with pytest.raises((Unavailable, ConfigError)):
-            assemble(replace(config, etcd=etcd), lambda: None)
+    security = TransportSecurity(cert_file=tmp_path / "nothing")
+    with pytest.raises(Unavailable, match="nothing cannot be read"):
+        assemble(replace(config, etcd=replace(config.etcd, client_transport_security=security)), lambda: None)
 
     world, data = assemble(config, lambda: None)
     await world.api.close()
@@ -254,3 +251,13 @@ def test_a_certificate_that_cannot_be_read_is_tried_later(
     assert run(replace(config, etcd=replace(config.etcd, client_transport_security=security))) == TRY_AGAIN
 
     assert lines(capsys)[-1] == f"{tmp_path / 'c'} cannot be read: No such file or directory"
+
+
+@pytest.mark.parametrize(("cluster", "flag"), [("my.cluster", "max-txn-ops"), ("k", "no-such-flag")])
+async def test_a_configuration_that_is_wrong_touches_nothing(config: Config, cluster: str, flag: str) -> None:
+    etcd = replace(config.etcd, extra_flags={flag: "1"})
+
+    with pytest.raises(ConfigError):
+        assemble(replace(config, cluster=cluster, etcd=etcd), lambda: None)
+
+    assert not config.etcd.data_dir.exists()

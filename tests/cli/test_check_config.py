@@ -8,6 +8,9 @@ from tests.cli.conftest import FakeAgent, configure
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
+    from eco.etcd.install import Binaries
     from tests.cli.conftest import Eco
     from tests.support import Addresses
 
@@ -91,3 +94,28 @@ async def test_the_schema_is_for_editors(eco: Eco) -> None:
     schema = json.loads((await eco("check-config", "--schema")).stdout)
 
     assert "check-interval" in schema["properties"]["eco"]["properties"]
+
+
+async def test_flags_that_this_machines_etcd_does_not_take_are_problems(
+    eco: Eco, tmp_path: Path, addresses: Addresses, etcd_binaries: Binaries
+) -> None:
+    etcd = {"binary": str(etcd_binaries.etcd), "data-dir": str(tmp_path / "data"), "extra-flags": {"no-such-flag": 1}}
+    path = configure(tmp_path, [FakeAgent("a", addresses.fresh())], etcd=etcd)
+
+    result = await eco("check-config", path)
+
+    assert result.exit_code == 78
+    assert "eco.etcd.extra-flags.no-such-flag: 1 — etcd 3." in result.stderr
+    assert names(tmp_path) == ["eco.yaml"]
+
+
+async def test_a_machine_without_etcd_can_check_all_the_rest(
+    eco: Eco, tmp_path: Path, addresses: Addresses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ECO_ETCD_BIN_DIR", str(tmp_path))
+    path = configure(tmp_path, [FakeAgent("a", addresses.fresh())])
+
+    result = await eco("check-config", path)
+
+    assert result.exit_code == 0
+    assert "extra-flags were not checked" in result.stdout

@@ -270,8 +270,16 @@ def test_an_unknown_plugin_is_told_with_those_there_are(desk: Desk) -> None:
             "cluster: Prod",
             "",
             "eco.cluster",
-            "Prod — write small letters, digits, dots, dashes and underscores, 63 at most",
+            "Prod — write small letters, digits and dashes between them, 63 at most",
         ),
+        (
+            "cluster: my.cluster",
+            "",
+            "eco.cluster",
+            "my.cluster — write small letters, digits and dashes between them, 63 at most",
+        ),
+        ("cluster: a-", "", "eco.cluster", "a- — write small letters, digits and dashes between them, 63 at most"),
+        ('cluster: ""', "", "eco.cluster", '"" — write small letters, digits and dashes between them, 63 at most'),
         ("cluster: true", "", "eco.cluster", 'true — is not a text; write "true"'),
         ("cluster: [a]", "", "eco.cluster", "a list — is not a text; write one text"),
         (
