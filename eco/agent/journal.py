@@ -7,6 +7,7 @@ Steps that change the cluster or the disk carry the whole observation.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -65,9 +66,9 @@ class Journal:
         try:
             if self.path.exists() and self.path.stat().st_size > LIMIT:
                 self.path.replace(self.path.with_suffix(".jsonl.1"))
-            handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
             try:
-                os.write(handle, line)
+                _write(handle, line)
             finally:
                 os.close(handle)
             self.trouble = ""
@@ -75,6 +76,15 @@ class Journal:
             if not self.trouble:
                 log.warning("The journal cannot be written: %s. Everything else goes on.", fault)
             self.trouble = str(fault)
+
+
+def _write(handle: int, line: bytes) -> None:
+    """Append a line whole; what a power cut or a full disk tore before it stays a line of its own."""
+    end = os.lseek(handle, 0, os.SEEK_END)
+    if end and os.pread(handle, 1, end - 1) != b"\n":
+        line = b"\n" + line
+    if os.write(handle, line) < len(line):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def as_json(value: object) -> Any:

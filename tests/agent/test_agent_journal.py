@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import logging
+import resource
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from eco.core.sight import Known, Unknown
 from eco.core.steps import Hold, Start
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 AT = "2000-01-01T00:00:00.000+00:00"
@@ -126,6 +129,42 @@ def test_what_another_agent_wrote_is_added_to(journal: Journal) -> None:
     Journal(journal.path).write(STARTS, LOOK, AT, "done", facts=False)
 
     assert [line["outcome"] for line in lines(journal)] == ["begins", "done"]
+
+
+def test_a_line_that_was_torn_does_not_take_the_next_one_with_it(journal: Journal) -> None:
+    journal.write(STARTS, LOOK, AT, "begins", facts=True)
+    whole = journal.path.read_bytes()
+    journal.path.write_bytes(whole[: len(whole) // 2])
+
+    journal.write(STARTS, LOOK, AT, "begins again", facts=False)
+    journal.write(STARTS, LOOK, AT, "done", facts=False)
+
+    torn, *kept = journal.path.read_bytes().splitlines()
+    assert torn == whole[: len(whole) // 2]
+    assert [json.loads(line)["outcome"] for line in kept] == ["begins again", "done"]
+
+
+def test_a_line_that_the_disk_takes_only_half_of_is_told(journal: Journal, caplog: pytest.LogCaptureFixture) -> None:
+    journal.write(STARTS, LOOK, AT, "begins", facts=False)
+    room = journal.path.stat().st_size + 10
+
+    with files_no_larger_than(room):
+        journal.write(STARTS, LOOK, AT, "lost", facts=False)
+    journal.write(STARTS, LOOK, AT, "done", facts=False)
+
+    assert len(caplog.records) == 1
+    assert [line.endswith(b"}") for line in journal.path.read_bytes().splitlines()] == [True, False, True]
+
+
+@contextmanager
+def files_no_larger_than(size: int) -> Iterator[None]:
+    """The kernel cuts a write at the limit, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_journal_that_cannot_be_written_stops_nothing_and_is_told_once(
