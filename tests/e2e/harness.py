@@ -330,9 +330,13 @@ class Node:
         return f"{logged}\n{self.because}"
 
     def journal(self) -> list[dict[str, Any]]:
+        """Its decisions, without a line that a kill or a full disk has torn."""
         file = self.data / "eco" / "journal.jsonl"
-        lines = file.read_text().splitlines() if file.exists() else []
-        return [json.loads(line) for line in lines]
+        entries: list[dict[str, Any]] = []
+        for line in file.read_text().splitlines() if file.exists() else ():
+            with suppress(ValueError):
+                entries.append(json.loads(line))
+        return entries
 
     def stamp(self) -> dict[str, Any]:
         """`eco/stamp.json`, empty when there is none."""
