@@ -85,8 +85,11 @@ class Loop:
         """Look now instead of later."""
         self._woken.set()
 
-    def peer_asked(self) -> None:
-        """A peer with news asks for my report: look at once. Strangers can ask, too, so this has a budget."""
+    def peer_asked(self, name: str) -> None:
+        """A peer with news asks for my report: look at once. Anybody can take a peer's name, so this
+        has a budget."""
+        if name not in {instance.name for instance in self.looker.known}:
+            return
         now = self.world.now()
         self._asked = [at for at in self._asked if now - at < HEARD_WITHIN]
         if len(self._asked) < HEARD_MOST:

@@ -145,7 +145,7 @@ class Agent:
             self._data.token,
             self._metrics.render,
             clock=self._world.now,
-            on_peer=lambda _name: self._loop.peer_asked(),
+            on_peer=self._loop.peer_asked,
         )
         self._server = await serve(self._listen or instance.address, instance.status_port, api)
 

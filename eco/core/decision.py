@@ -72,7 +72,7 @@ class Memory:
 @dataclass(frozen=True)
 class Decision:
     """One tick's outcome. `refused` are the vetting's sentences, `alarms` what a human should
-    know although no step follows from it; `ticket` is the instance I let stop now."""
+    know although no step follows from it."""
 
     situation: Situation
     step: Step

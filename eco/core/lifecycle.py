@@ -91,7 +91,7 @@ def _own(view: View) -> Step | None:
     if mine is None or disk is None:
         return None
     if registry is not None and not _registered(view, registry):
-        voters = tuple(sorted((view.record_of(m) for m in view.voters), key=lambda v: v.name))
+        voters = view.records(view.voters)
         stamp, lost = disk.stamp, disk.stamp.generation > 0
         why = "the registry has lost its charter: register it again" if lost else "no charter names it: register it"
         because = f"this cluster serves, and {why}"

@@ -79,7 +79,7 @@ def _carry_out(view: View, change: Change | None) -> Step | None:
     if view.charter is None:
         return None
     now = {member.id for member in view.voters}
-    records = tuple(sorted((view.record_of(m) for m in view.voters), key=lambda v: v.name))
+    records = view.records(view.voters)
     last = view.rosters[-1] if view.rosters else None
     seq = last.seq + 1 if last else 1
     if view.pending and last is not None:
@@ -89,7 +89,7 @@ def _carry_out(view: View, change: Change | None) -> Step | None:
             return WriteRoster(view.charter.number, seq, records, f"roster {last.seq} is not wanted any more")
     if change is None:
         return _refresh(view, records, seq)
-    then = tuple(sorted((view.record_of(m) for m in change.voters), key=lambda v: v.name))
+    then = view.records(change.voters)
     if view.pending and last is not None and {v.member_id for v in last.voters} == {v.member_id for v in then}:
         return change.step
     return WriteRoster(view.charter.number, seq, then, f"before this change: {change.step.because}")

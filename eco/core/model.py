@@ -78,8 +78,8 @@ class Group:
 @dataclass(frozen=True)
 class Voter:
     """One voter of a charter or roster. `incarnation` is "" where no agent has vouched for the
-    data set yet (a plain etcd that is being adopted). `member_id` is always known: etcd derives
-    a founder's from its peer URL and the token."""
+    data set yet (a plain etcd that is being adopted). `member_id` and `peer_urls` are filled in when
+    the record is written: etcd derives a founder's id from its peer URL and the token."""
 
     name: str
     member_id: Id

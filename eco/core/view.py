@@ -349,6 +349,10 @@ class View:
         recorded = self.recorded.get(member.id)
         return (recorded.name if recorded else "") or member.name or member.id
 
+    def records(self, members: tuple[Member, ...]) -> tuple[Voter, ...]:
+        """Members as the voters of a roster, sorted by name."""
+        return tuple(sorted((self.record_of(member) for member in members), key=lambda voter: voter.name))
+
     def record_of(self, member: Member) -> Voter:
         """The member as a voter: what the rosters know, brought up to date by a report or me."""
         name = self.name_of(member)

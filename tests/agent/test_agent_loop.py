@@ -296,15 +296,17 @@ async def test_what_ends_an_agent_comes_out_as_itself(site: Site, fault: Excepti
 # ------------------------------------------------------------------ what wakes it
 
 
-def is_heard(node: Node) -> bool:
+def is_heard(node: Node, name: str = "a") -> bool:
     node.loop._woken.clear()
-    node.loop.peer_asked()
+    node.loop.peer_asked(name)
     return node.loop._woken.is_set()
 
 
 async def test_peers_may_wake_the_loop_so_often_and_not_more(site: Site) -> None:
     (a,) = site.add("a")
+    a.loop.looker.remembered((a.instance,))
 
+    assert not is_heard(a, "stranger")
     assert [is_heard(a) for _ in range(HEARD_MOST + 5)] == [True] * HEARD_MOST + [False] * 5
 
     site.now.sleep(HEARD_WITHIN)
@@ -319,7 +321,7 @@ async def test_a_quiet_loop_turns_at_once_when_a_peer_asks_or_etcd_ends(site: Si
     async with a.living():
         await a.decides(lambda d: serves(d) and isinstance(d.step, s.Hold) and not d.urgent, "all is quiet")
         seen = len(a.decisions)
-        a.loop.peer_asked()
+        a.loop.peer_asked("a")
         await wait_until(lambda: len(a.decisions) > seen, SOON, "it looks when it is asked")
         a.child.end(Exit.CRASHED)
         await wait_until(lambda: a.child.runs, SOON, "it starts etcd when it ended")

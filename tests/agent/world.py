@@ -203,7 +203,7 @@ class Node:
             cluster="k",
             provider=self.provider,
             registry=Registry(site.store, "k", name),
-            peers=Peers(site),
+            peers=Peers(site, name),
             api=Api(site),
             child=self.child,
             data=self.data,
@@ -428,17 +428,18 @@ class Api:
 
 
 class Peers:
-    """The other agents: their last page is their report."""
+    """The other agents, as `me` asks them: their last page is their report."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, me: str) -> None:
         self._site = site
+        self._me = me
 
     async def ask(self, instance: m.Instance, *, urgent: bool) -> m.Report:
         node = await self._reached(instance)
         if node.page is None:
             raise Unavailable(f"nobody listens at {instance.address}")
         if urgent:
-            node.loop.peer_asked()
+            node.loop.peer_asked(self._me)
         return node.page.report
 
     async def occupied(self, instance: m.Instance) -> bool:
