@@ -82,7 +82,11 @@ def test_every_promise_has_a_test() -> None:
     assert bare == []
 
 
-@pytest.mark.parametrize("document", [*DOCUMENTS, EXAMPLE], ids=named)
+DESIGN = ROOT / "docs" / "design.md"
+"""Speaks of commands that are still to come."""
+
+
+@pytest.mark.parametrize("document", [*(d for d in DOCUMENTS if d != DESIGN), EXAMPLE], ids=named)
 def test_every_command_is_one_that_eco_knows(document: Path) -> None:
     commands = list(commands_of(document))
     assert [(line, wrong) for line in commands if (wrong := mistake(line))] == []

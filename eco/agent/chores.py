@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BEAT = 60.0
-"""Seconds between two beats of `alive` (DESIGN section 9)."""
+"""Seconds between two beats of `alive` (docs/design.md section 9)."""
 PULSE = 1.0
 """Seconds between two looks at my own etcd alone."""
 READ_EVERY = 3

@@ -43,7 +43,7 @@ ONE_STATUS = 1.0
 """Seconds that another member may take to tell its status; one that hangs does not spend the whole look."""
 PATIENCE = 1.5
 """Seconds for the registry in that look. It alone can tell that the data is not ours to start; a
-store that is slower than this does not keep an etcd from its data (DESIGN 8.8)."""
+store that is slower than this does not keep an etcd from its data (docs/design.md 8.8)."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Members: joining, healing, resizing (DESIGN 8.2, 8.3, 8.5).
+"""Members: joining, healing, resizing (docs/design.md 8.2, 8.3, 8.5).
 
 Voters are changed by the leader's agent alone, one change in flight, the roster written first;
 everything else a node does to itself. A change passes three looks: the roster of the voters it

@@ -1,4 +1,4 @@
-"""Birth: founding the first generation, and only when nothing can have lived before (DESIGN 8.1).
+"""Birth: founding the first generation, and only when nothing can have lived before (docs/design.md 8.1).
 
 Every desired instance must be present and report `empty` on the volume that is expected of it;
 nothing may answer on any of their etcd ports; the registry must be readable, without a charter

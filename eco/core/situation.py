@@ -1,4 +1,4 @@
-"""Situations: what a node finds itself in, tested in order, first match wins (DESIGN section 5).
+"""Situations: what a node finds itself in, tested in order, first match wins (docs/design.md section 5).
 
 Each test returns the sentence that makes it true, or "". A test never turns an unknown into a
 no: where a fact it depends on is unknown it does not match, and BLIND names what is missing.
@@ -29,7 +29,7 @@ def leaving(view: View, _memory: Memory, _policy: Policy) -> str:
 
 
 def _takes_its_data_along(view: View) -> bool:
-    """A stop on an ephemeral medium is for good, unless the whole group stops (DESIGN section 5)."""
+    """A stop on an ephemeral medium is for good, unless the whole group stops (docs/design.md section 5)."""
     if view.o.intent.stopping_since is None or view.group is None or view.group.medium is not Medium.EPHEMERAL:
         return False
     names = {view.name_of(m) for m in view.voters} - {view.o.me}

@@ -1,4 +1,4 @@
-"""Leaving and stopping without a gap (DESIGN 8.6): stops are serialised, leadership goes first.
+"""Leaving and stopping without a gap (docs/design.md 8.6): stops are serialised, leadership goes first.
 
 The leader's agent lets one node stop at a time by naming it in its own report (`ticket`). When
 all are stopping, the followers go first and the leader's node last. Everything is bounded: a

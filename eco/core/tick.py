@@ -38,11 +38,13 @@ def tick(memory: Memory, o: Observation, policy: Policy) -> Decision:
     refused = (f"{type(step).__name__} ({step.because}): {refusal}",) if refusal else ()
     step = Hold(f"refused to {type(step).__name__}: {refusal}") if refusal else step
     restless = row.situation not in QUIET or not isinstance(step, Hold) or bool(remembered.silent or view.learners)
-    told = alarms(view) + ((f"{row.situation.value}: {because}",) if row.situation in ALARMING else ())
+    told = alarms(view, remembered, policy)
+    if row.situation in ALARMING:
+        told = (f"{row.situation.value}: {because}", *told)
     return Decision(row.situation, step, remembered, refused, told, urgent=restless or bool(remembered.ticket))
 
 
-def alarms(view: View) -> tuple[str, ...]:
+def alarms(view: View, memory: Memory, policy: Policy) -> tuple[str, ...]:
     """What a human should know although no step follows from it, sorted."""
     told: list[str] = []
     if isinstance(view.o.group, Unknown):
@@ -51,6 +53,9 @@ def alarms(view: View) -> tuple[str, ...]:
         told.append(f"the registry cannot be asked: {view.o.registry.because}")
     if isinstance(view.o.disk, Unknown):
         told.append(f"the data directory: {view.o.disk.because}")
+    since = memory.unserved_since if memory.unserved_since is not None else view.o.now
+    if isinstance(view.o.mine, Unknown) and view.o.now - since >= policy.leaderless:
+        told.append(f"my etcd runs and tells me nothing: {view.o.mine.because}")
     told += [f"{name} is paused" for name, report in view.reports.items() if report.paused]
     told += [alarm for alarm in (_denied_life(view), _regressed(view)) if alarm]
     return tuple(sorted(told))

@@ -1,4 +1,4 @@
-"""The vetting: an independent check of a step against the safety rules (DESIGN section 7).
+"""The vetting: an independent check of a step against the safety rules (docs/design.md section 7).
 
 It knows nothing of situations or of how a step was chosen. It reads the same facts and asks one
 question of each kind of step: which fact would make this a mistake, and is it known to be

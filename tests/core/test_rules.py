@@ -1,4 +1,4 @@
-"""The rules of DESIGN section 7, over every world.
+"""The rules of docs/design.md section 7, over every world.
 
 The oracle is written from the rules' text and reads the words of a world; it never looks at an
 observation, nor at what the core derives from one. A rule that fails prints the worlds that broke it.
@@ -450,7 +450,7 @@ def facts_taken_away(o: Observation) -> Iterator[Observation]:
 
 
 def test_a_fact_that_becomes_unknown_never_leads_to_a_step_that_the_fact_forbids(cases: tuple[Case, ...]) -> None:
-    """But for one: a node's own, stamped data is started although nobody can be asked (DESIGN 8.8)."""
+    """But for one: a node's own, stamped data is started although nobody can be asked (docs/design.md 8.8)."""
     broken = []
     for case in cases[::THINNED]:
         for fewer in facts_taken_away(case.o):

@@ -1,4 +1,4 @@
-"""The traces that shaped the protocol (DESIGN section 13), as far as they concern birth, joining and members.
+"""The traces that shaped the protocol (docs/design.md section 13), as far as they concern birth, joining and members.
 
 Each test is named for what went wrong without the rule; its number is in its first line.
 """
