@@ -299,6 +299,12 @@ def test_of_two_that_want_to_stop_one_goes_first() -> None:
     assert tick(first.memory, back, POLICY).memory.ticket == "c"
 
 
+def test_a_leader_whose_turn_it_was_lets_the_others_go_first_once_all_stop() -> None:
+    """17. Else each would wait for the other."""
+    world = replace(leading((Says.STOPPING, Seat.VOTER), (Says.STOPPING, Seat.VOTER)), asks=Asks.STOP)
+    assert tick(Memory(ticket="a"), observation(world), POLICY).memory.ticket == "b"
+
+
 @pytest.mark.parametrize(("said", "stops"), [(Says.LETS_GO, True), (Says.VOTER, False)])
 def test_a_follower_stops_when_the_leaders_agent_lets_it(said: Says, *, stops: bool) -> None:
     """17."""

@@ -28,6 +28,7 @@ from eco.core.steps import (
     UpdatePeerUrl,
     WriteRoster,
 )
+from eco.core.tick import tick
 from eco.core.vetting import vet
 from eco.core.view import View
 from tests.core.worlds import (
@@ -250,6 +251,15 @@ def test_a_right_step_passes(world: World, step: Step) -> None:
 @pytest.mark.parametrize(("rule", "world", "step"), WRONG, ids=lambda value: value if isinstance(value, str) else "-")
 def test_a_wrong_step_is_refused_by_its_rule(rule: str, world: World, step: Step) -> None:
     assert vetted(step, observation(world)).startswith(rule)
+
+
+def test_a_step_that_is_refused_is_not_taken_but_said() -> None:
+    """My configured address is another voter's: the chooser knows nodes by what the provider says."""
+    decision = tick(Memory(), replace(observation(joining), peer_url=url("b")), POLICY)
+    assert decision.step == Hold("refused to AddSelf: I5: I am still a voter of an earlier incarnation")
+    assert decision.refused == (
+        "AddSelf (join the cluster as a learner): I5: I am still a voter of an earlier incarnation",
+    )
 
 
 def test_an_etcd_that_may_serve_again_at_the_next_look_is_not_stopped() -> None:
