@@ -44,6 +44,8 @@ _logger = logging.getLogger(__name__)
 _LONGEST_STAMP = 1 << 20
 _YOUNGEST_DATABASE = 1 << 20
 _NO_LOG = wal.Log()
+_DRAWN = re.compile(r"[0-9a-f]{8,64}")
+"""Of what is drawn at random for a stamp: it becomes part of keys in the store."""
 
 
 class EtcdDirectory:
@@ -201,7 +203,11 @@ class EtcdDirectory:
                 return None
         if len(raw) > _LONGEST_STAMP:
             raise Corrupt(f"{self._stamp_file} is too long to be a stamp")
-        return parse(Stamp, raw, str(self._stamp_file))
+        stamp = parse(Stamp, raw, str(self._stamp_file))
+        for what, drawn in (("incarnation", stamp.incarnation), ("nonce", stamp.nonce)):
+            if not _DRAWN.fullmatch(drawn):
+                raise Corrupt(f"{self._stamp_file} has the {what} {drawn[:80]!r}, which eco has never drawn")
+        return stamp
 
     def _draw(self) -> Stamp:
         return Stamp(name=self._me, incarnation=secrets.token_hex(8), nonce=secrets.token_hex(8), volume=self._volume())

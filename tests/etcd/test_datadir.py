@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from eco.etcd.install import Binaries
     from tests.support import Addresses
 
-MINE = Stamp(name="a", incarnation="11", nonce="22", generation=3, token="t", member_id="a1", started=True)  # noqa: S106
-NEXT = Stamp(name="a", incarnation="33", nonce="44", join=Join(4, "u", "c1", "b1", (("a", "http://a:2380"),)))
+MINE = Stamp(name="a", incarnation="11111111", nonce="22222222", generation=3, token="t", member_id="a1", started=True)  # noqa: S106
+NEXT = Stamp(
+    name="a", incarnation="33333333", nonce="44444444", join=Join(4, "u", "c1", "b1", (("a", "http://a:2380"),))
+)
 
 
 @pytest.fixture
@@ -179,7 +181,7 @@ def test_data_set_aside_is_kept_with_its_stamp(data: EtcdDirectory) -> None:
     (aside,) = (data.path / "eco" / "old").iterdir()
     assert aside.name[16:] == "-g3-a-newer-generation-was-founded"
     assert len(kept(aside / "member")) == 1
-    assert b'"11"' in (aside / "stamp.json").read_bytes()
+    assert b'"11111111"' in (aside / "stamp.json").read_bytes()
 
 
 def test_data_is_set_aside_as_often_as_it_takes(data: EtcdDirectory) -> None:
@@ -477,3 +479,12 @@ def test_strange_owners_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureF
 
     assert "can be changed by every user" in caplog.text
     directory.close()
+
+
+@pytest.mark.parametrize("field", ["incarnation", "nonce"])
+@pytest.mark.parametrize("drawn", ["", "ABCDEF01", "../x", "0123456", "0" * 65, "0123456789abcde\n"])
+def test_a_stamp_that_eco_has_not_drawn_is_corrupt(data: EtcdDirectory, field: str, drawn: str) -> None:
+    data.stamp("test", replace(MINE, **{field: drawn}))  # type: ignore[arg-type]
+
+    with pytest.raises(Corrupt, match=rf"stamp\.json has the {field} .*, which eco has never drawn"):
+        data.look(running=False)
