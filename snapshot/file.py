@@ -145,7 +145,11 @@ class FileStore:
             with contextlib.suppress(RuntimeError):  # the loop was closed while the file system hung
                 loop.call_soon_threadsafe(self._lanes.release)
 
-        threading.Thread(target=run, name="file-store", daemon=True).start()
+        try:
+            threading.Thread(target=run, name="file-store", daemon=True).start()
+        except RuntimeError as fault:  # the system gives no more threads
+            self._lanes.release()
+            raise Unavailable(f"no thread could be started for the directory {self._root}: {fault}") from fault
         return outcome
 
 

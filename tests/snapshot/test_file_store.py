@@ -176,6 +176,39 @@ async def test_a_hanging_file_system_is_unavailable_in_time_and_holds_few_thread
     assert await store.read("fine") == b"data"
 
 
+NO_THREADS = """
+import asyncio, resource, sys
+from pathlib import Path
+from eco.errors import Unavailable
+from snapshot.file import LANES, FileStore
+
+async def main():
+    store = FileStore(Path(sys.argv[1]), deadline=2.0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 20, hard))  # below what is in use: no stack can be had
+    said = []
+    for _ in range(LANES + 1):
+        try:
+            await store.read("key")
+        except Unavailable as fault:
+            said.append(str(fault))
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    print(*said, await store.read("key"), sep="\\n")
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there does the limit keep threads from starting")
+def test_a_system_that_gives_no_more_threads_is_unavailable_until_it_does(root: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", NO_THREADS, str(root)], capture_output=True, text=True, check=False)
+
+    *said, read = ended.stdout.splitlines()
+    assert (read, ended.returncode) == ("None", 0), ended.stderr
+    assert len(said) == LANES + 1
+    assert all(line.startswith(f"no thread could be started for the directory {root}: ") for line in said)
+
+
 def test_a_hanging_file_system_does_not_keep_the_agent_from_exiting(root: Path) -> None:
     root.mkdir()
     os.mkfifo(root / "stuck")
