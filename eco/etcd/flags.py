@@ -83,6 +83,9 @@ _FIXED: Mapping[str, str] = {
 }
 """What eco relies on. A user's flag that says the same is fine."""
 
+SIGNATURE = tuple(f"--{name}={value}" for name, value in _FIXED.items())
+"""Words in the command line of every etcd that eco has started."""
+
 _UNTOUCHED: Mapping[str, str] = {
     "log-format": "json",
     "enable-log-rotation": "false",
@@ -136,16 +139,8 @@ class FirstStart:
     state: Literal["new", "existing"]
 
 
-def argv(
-    binaries: Binaries, settings: EtcdSettings, first: FirstStart | None = None, *, compare: bool = False
-) -> tuple[str, ...]:
-    """The command line, the program first.
-
-    `compare`: check the data against the peers' before serving (etcd's initial corruption check).
-    Ask for it only when the peers are known to serve: etcd 3.6 and later wait 7 s for each one that
-    accepts connections and does not answer, and so 14 s when all three start together.
-    Raises `ConfigError` as `check` tells.
-    """
+def argv(binaries: Binaries, settings: EtcdSettings, first: FirstStart | None = None) -> tuple[str, ...]:
+    """The command line, the program first. Raises `ConfigError` as `check` tells."""
     if problems := check(settings.extra, binaries.version):
         raise ConfigError(problems)
     flags = {
@@ -157,8 +152,6 @@ def argv(
         **dict(settings.extra),
         **_FIXED,
     }
-    if compare:
-        flags |= _comparing(binaries.version, flags)
     return (str(binaries.etcd), *(f"--{name}={value}" for name, value in flags.items()))
 
 
@@ -239,13 +232,3 @@ def _first(first: FirstStart | None) -> Iterator[tuple[str, str]]:
     yield "initial-cluster", ",".join(f"{name}={url}" for name, url in first.initial_cluster)
     yield "initial-cluster-token", first.token
     yield "initial-cluster-state", first.state
-
-
-def _comparing(version: tuple[int, int, int], flags: Mapping[str, str]) -> dict[str, str]:
-    """The initial corruption check in this version's spelling, unless the user has decided on it."""
-    plain, gates = "experimental-initial-corrupt-check", flags.get("feature-gates", "")
-    if plain in flags or "InitialCorruptCheck" in gates:
-        return {}
-    if not knows(version, "feature-gates"):
-        return {plain: "true"}
-    return {"feature-gates": ",".join(filter(None, (gates, "InitialCorruptCheck=true")))}

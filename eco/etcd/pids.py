@@ -12,6 +12,10 @@ import re
 import subprocess
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 _PROC = Path("/proc")
 _HAS_PROC = (_PROC / "self" / "stat").exists()
@@ -41,12 +45,28 @@ def is_running(pid: int, started: str, data: Path) -> bool:
 
 def find(data: Path, lock: Path) -> int | None:
     """The process whose command line names the directory and that has `lock` open; None where /proc cannot tell."""
-    for entry in _PROC.iterdir() if _HAS_PROC else ():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            pid = int(entry.name)
-            if names(_command(pid), data) and _has_open(entry, lock):
-                return pid
+    for pid in _others():
+        if names(_command(pid), data) and _has_open(_PROC / str(pid), lock):
+            return pid
     return None
+
+
+def find_started(words: Iterable[str]) -> int | None:
+    """A process of my user with all of these words in its command line; None where /proc cannot tell."""
+    wanted, me = set(words), os.geteuid()
+    for pid in _others():
+        if wanted.issubset(_command(pid).split("\0")) and start_time(pid) is not None:
+            with suppress(FileNotFoundError):
+                if (_PROC / str(pid)).stat().st_uid == me:
+                    return pid
+    return None
+
+
+def _others() -> Iterator[int]:
+    """Every process but this one; none where there is no /proc."""
+    for name in os.listdir(_PROC) if _HAS_PROC else ():  # noqa: PTH208 — names are all that is wanted, and fast
+        if name.isdigit() and int(name) != os.getpid():
+            yield int(name)
 
 
 def names(command: str, data: Path) -> bool:

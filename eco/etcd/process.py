@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import hashlib
 import logging
 import os
 import signal
@@ -30,8 +29,9 @@ from eco import clock
 from eco.core.model import Exit, Process, Running, Stopped
 from eco.errors import Bug, Corrupt, Unavailable
 from eco.etcd.exits import judge
+from eco.etcd.flags import SIGNATURE
 from eco.etcd.log import Log
-from eco.etcd.pids import find, is_running, lives, names, start_time
+from eco.etcd.pids import find, find_started, is_running, lives, names, start_time
 from eco.formats import dump, parse
 
 if TYPE_CHECKING:
@@ -55,13 +55,11 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PidFile:
-    """`eco/etcd.pid`: which process etcd is. `since` is on CLOCK_BOOTTIME, `argv` the SHA-256 of its command
-    line, `log` where in its log it began."""
+    """`eco/etcd.pid`: which process etcd is. `since` is on CLOCK_BOOTTIME, `log` is where in its log it began."""
 
     pid: int
     started: str
     since: float
-    argv: str
     log: int
 
 
@@ -96,10 +94,6 @@ class EtcdProcess:
             return self._stopped
         return Running(self._record.pid, self._record.since, self._adopted)
 
-    def runs(self, argv: Sequence[str]) -> bool:
-        """Whether the etcd that runs was started with these very words; an adopted one may not have been."""
-        return self._record is not None and self._record.argv == _digest(argv)
-
     def served(self) -> None:
         """Forget failed starts: etcd has served, so that its next end is answered at once."""
         if self._record is not None:
@@ -121,7 +115,7 @@ class EtcdProcess:
             words = f"{argv[0]} cannot be run: {fault.strerror}"
             self._fail(Exit.CRASHED, words)
             raise Unavailable(words) from fault
-        self._record = PidFile(pid, start_time(pid) or "", since, _digest(argv), self._log.start)
+        self._record = PidFile(pid, start_time(pid) or "", since, self._log.start)
         self._remember(self._record)
         self._watch(pid)
         _logger.info("etcd runs as process %d", pid, extra={"event": "etcd.start"})
@@ -163,7 +157,7 @@ class EtcdProcess:
         return self._lock
 
     def _adopt(self) -> None:
-        record = self._recorded() or (self._searched() if self._lock is None else None)
+        record = self._recorded() or self._searched()
         if record is None:
             return
         self._record, self._adopted, self._log.start = record, True, record.log
@@ -182,9 +176,14 @@ class EtcdProcess:
         return record if is_running(record.pid, record.started, self._data) else None
 
     def _searched(self) -> PidFile | None:
-        """The holder of the lock by the process table: the agent was killed before it wrote the pid down."""
-        pid = find(self._data, self._lock_path)
-        return PidFile(pid, start_time(pid) or "", clock.now(), "", 0) if pid else None
+        """It by the process table: the lock's holder, when the agent was killed before it wrote the pid down; or
+        one that eco started on this directory, when the directory was wiped under it, lock and pid file with it."""
+        pid = None
+        if self._lock is None:
+            pid = find(self._data, self._lock_path)
+        elif not (self._home / "etcd.pid").exists():
+            pid = find_started((f"--data-dir={self._data}", *SIGNATURE))
+        return PidFile(pid, start_time(pid) or "", clock.now(), 0) if pid else None
 
     # ------------------------------------------------------------ the process
 
@@ -310,10 +309,6 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except OSError:
         return False
-
-
-def _digest(argv: Sequence[str]) -> str:
-    return hashlib.sha256("\0".join(argv).encode(errors="surrogateescape")).hexdigest()
 
 
 def _trouble(data: Path) -> str:

@@ -17,7 +17,7 @@ import pytest
 from eco import clock
 from eco.core.model import Exit, Running, Stopped
 from eco.errors import Unavailable
-from eco.etcd.flags import EtcdSettings, FirstStart, argv, environment
+from eco.etcd.flags import SIGNATURE, EtcdSettings, FirstStart, argv, environment
 from eco.etcd.log import LARGEST, Log, trim_log
 from eco.etcd.pids import start_time
 from eco.etcd.process import EtcdProcess
@@ -152,7 +152,6 @@ async def test_etcd_runs_until_it_is_stopped(node: Node) -> None:
 
     assert before <= running(child).since <= clock.now()
     assert not running(child).adopted
-    assert child.runs(node.argv())
     assert os.getsid(pid) == pid
 
     await child.stop(10)
@@ -277,8 +276,6 @@ async def test_etcd_outlives_its_agent_and_whoever_read_its_output(node: Node) -
 
     assert running(child) == Running(agent.etcd, running(child).since, adopted=True)
     assert running(child).since <= clock.now()
-    assert child.runs(node.argv())
-    assert not child.runs([*node.argv(), "--max-txn-ops=256"])
     await node.ctl("put", "key", "value")
     assert node.exits == []
 
@@ -310,7 +307,7 @@ async def test_an_adopted_etcd_can_be_stopped(node: Node) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the process table is searched by /proc")
-@pytest.mark.parametrize("left", [None, b"", b"{", b'{"pid": 1, "started": "1", "since": 0, "argv": "", "log": 0}'])
+@pytest.mark.parametrize("left", [None, b"", b"{", b'{"pid": 1, "started": "1", "since": 0, "log": 0}'])
 async def test_an_etcd_whose_pid_was_not_written_down_is_found_by_its_lock(node: Node, left: bytes | None) -> None:
     agent = Agent(node)
     agent.kill()
@@ -318,6 +315,36 @@ async def test_an_etcd_whose_pid_was_not_written_down_is_found_by_its_lock(node:
     pid_file.unlink() if left is None else pid_file.write_bytes(left)
 
     assert running(node.child()).pid == agent.etcd
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the process table is searched by /proc")
+async def test_an_etcd_whose_directory_was_wiped_under_it_is_found_by_its_command_line(
+    nodes: tuple[Node, Node],
+) -> None:
+    wiped, other = nodes
+    agent, another = Agent(wiped), Agent(other)
+    await wiped.serving()
+    agent.kill()
+    another.kill()
+    shutil.rmtree(wiped.data)
+    child = wiped.child()
+
+    assert running(child).pid == agent.etcd
+    await child.stop(10)
+    assert not is_there(agent.etcd)
+    assert is_there(another.etcd)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the process table is searched by /proc")
+async def test_a_plain_etcd_is_not_adopted_by_its_command_line(node: Node) -> None:
+    words = [word for word in node.argv() if word not in SIGNATURE]
+    plain = await asyncio.create_subprocess_exec(*words, stderr=asyncio.subprocess.DEVNULL)
+    node.pids.add(plain.pid)
+    await node.serving()
+
+    assert node.child().look() == Stopped()
+    plain.kill()
+    await plain.wait()
 
 
 async def test_a_pid_that_was_given_to_another_process_is_not_adopted(node: Node) -> None:
