@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from eco.core.model import (
     NOT_RUNNING,
@@ -28,12 +28,13 @@ from eco.core.sight import Known, Sight, Unknown
 from eco.errors import EcoError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from eco.agent.world import World
     from eco.core.model import Id, Intent, Member, MemberStatus
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 DEADLINE = 2.5
 """Seconds that one port may take in an ordinary look."""
@@ -78,10 +79,10 @@ class Looker:
         group, known, instance = self.group, self.known, self.instance
         others = tuple(i for i in known if i.name != self.world.me)
         asked = {
-            i.name: asyncio.ensure_future(_sight(self.world.peers.ask(i, urgent=urgent), deadline)) for i in others
+            i.name: asyncio.ensure_future(_sight(deadline, self.world.peers.ask, i, urgent=urgent)) for i in others
         }
         registry, mine, _ = await asyncio.gather(
-            _sight(self.world.registry.look(), max(deadline, PATIENCE)),
+            _sight(max(deadline, PATIENCE), self.world.registry.look),
             self._mine(instance, known, deadline) if running else _instead(NOT_RUNNING),
             asyncio.gather(*asked.values()),
         )
@@ -118,7 +119,7 @@ class Looker:
     async def _mine(self, instance: Instance | None, known: tuple[Instance, ...], deadline: float) -> Sight[Cluster]:
         if instance is None:
             return Unknown("my own address is not known")
-        sight = await _sight(self._cluster((self.world.client_url(instance),), known, deadline), deadline)
+        sight = await _sight(deadline, self._cluster, (self.world.client_url(instance),), known, deadline)
         if isinstance(sight, Known):
             self.world.child.served()
         return sight
@@ -148,7 +149,7 @@ class Looker:
         """A member's own answer."""
         if not member.client_urls:
             return Unknown("it has not published a client URL")
-        sight = await _sight(self.world.api.status(member.client_urls), patience)
+        sight = await _sight(patience, self.world.api.status, member.client_urls)
         if isinstance(sight, Known) and sight.value.member_id != member.id:
             return Unknown(f"member {sight.value.member_id} answers at its client URL")
         return sight
@@ -162,7 +163,7 @@ class Looker:
         serving = {name: r.generation for name, r in reports.items() if r.serving and not r.is_learner}
         urls = {i.name: (self.world.client_url(i),) for i in known}
         asked = {
-            name: asyncio.ensure_future(_sight(self._cluster(urls[name], known, deadline), deadline))
+            name: asyncio.ensure_future(_sight(deadline, self._cluster, urls[name], known, deadline))
             for name in sorted(serving, key=lambda name: -serving[name])
         }
         trouble = NOT_SERVED
@@ -185,7 +186,7 @@ class Looker:
         unlived = isinstance(registry, Known) and not registry.value.rosters and registry.value.alive is None
         if not empty or not unlived or isinstance(self.world.child.look(), Running):
             return {}
-        sights = await asyncio.gather(*(_sight(self.world.peers.occupied(i), deadline) for i in known))
+        sights = await asyncio.gather(*(_sight(deadline, self.world.peers.occupied, i) for i in known))
         return {i.name: sight for i, sight in zip(known, sights, strict=True)}
 
 
@@ -193,10 +194,12 @@ async def _instead(sight: Unknown) -> Unknown:
     return sight
 
 
-async def _sight(question: Awaitable[T], deadline: float) -> Sight[T]:
+async def _sight(deadline: float, ask: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> Sight[T]:
+    """What `ask` answers in time. It is called in here, so that a look which is abandoned, as when
+    the agent ends, leaves no coroutine behind that nobody ever awaited."""
     try:
         async with asyncio.timeout(deadline):
-            return Known(await question)
+            return Known(await ask(*args, **kwargs))
     except TimeoutError:
         return Unknown(f"no answer within {deadline:g} s")
     except EcoError as trouble:

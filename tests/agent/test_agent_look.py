@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import gc
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -329,3 +331,24 @@ async def test_a_hanging_peer_does_not_hold_up_the_other_answers(site: Site) -> 
     assert isinstance(o.disk, Known)
     assert o.disk.value.data is Data.PRESENT
     assert seconds < 2 * 0.2 + LATER
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_a_look_may_be_abandoned_at_any_moment(site: Site, steps: int, recwarn: pytest.WarningsRecorder) -> None:
+    """As when the agent ends: no question is left that was put together and never asked."""
+    await site.alive("abc")
+    a, b, c = site.nodes.values()
+    await show(b, c)
+    if steps % 2:
+        a.child.end(Exit.CRASHED)
+    await a.look()
+
+    look = asyncio.create_task(a.loop.looker.look(a.loop.intent))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    look.cancel()
+    await asyncio.wait((look,))
+    del look
+    gc.collect()
+
+    assert [str(warning.message) for warning in recwarn] == []
