@@ -52,7 +52,7 @@ test: etcd ## every test, on real etcd
 
 .PHONY: e2e
 e2e: etcd ## the end-to-end tests alone (ARGS="-k pauses")
-	$(PYTEST) -m e2e -n 2 --dist load $(ARGS)
+	$(PYTEST) -m e2e -n 2 --dist loadfile $(ARGS)
 
 .PHONY: check
 check: setup ## format, lint, types, layers, documents
