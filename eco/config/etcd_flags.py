@@ -6,6 +6,7 @@ of them a given version accepts is a matter of its start, not of the configurati
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -68,6 +69,34 @@ BOOLEANS = frozenset(
     """.split()  # noqa: SIM905 — a page of words reads better without quotes
 )
 """Flags that take no following word: `--pre-vote=false`, never `--pre-vote false`."""
+
+_NUMBERS = frozenset(
+    """
+    auth-token-ttl backend-batch-limit bcrypt-cost bootstrap-defrag-threshold-megabytes compaction-batch-limit
+    max-concurrent-streams max-learners max-snapshots max-txn-ops max-wals snapshot-catchup-entries snapshot-count
+    """.split()  # noqa: SIM905 — a page of words reads better without quotes
+)
+
+_DURATIONS = frozenset(
+    """
+    backend-batch-interval compact-hash-check-time compaction-sleep-interval corrupt-check-time downgrade-check-time
+    grpc-keepalive-interval grpc-keepalive-min-time grpc-keepalive-timeout raft-read-timeout raft-write-timeout
+    warning-apply-duration warning-unary-request-duration watch-progress-notify-interval
+    """.split()  # noqa: SIM905 — a page of words reads better without quotes
+)
+
+
+def misread(flag: str, value: str) -> str:
+    """Why etcd would not read this value of a well-known flag, as what to write instead; else ""."""
+    plain = flag.removeprefix("experimental-")
+    if flag in BOOLEANS and not re.fullmatch("true|True|TRUE|t|T|1|false|False|FALSE|f|F|0", value):
+        return "is not a truth value; write true or false"
+    if plain in _NUMBERS and not re.fullmatch("0|[1-9][0-9]{0,17}", value):
+        return "is not a whole number; write one such as 256"
+    if plain in _DURATIONS and not re.fullmatch(r"0|([0-9]{1,9}(\.[0-9]{1,9})?(ns|us|ms|s|m|h))+", value):
+        return "is not a duration that etcd reads; write a number and a unit of ms, s, m or h, such as 90s"
+    return ""
+
 
 PASSED = frozenset(
     """

@@ -212,12 +212,20 @@ class Directory(Kind[Path]):
 
 
 class Table(Kind["Mapping[str, str]"]):
-    """A mapping of names to texts. `refuse` gives the reason why a name may not stand in it, or ""."""
+    """A mapping of names to texts. `refuse` gives the reason why a name may not stand in it, or "", and `misread`
+    why it may not have this value."""
 
-    def __init__(self, example: str, pattern: str, refuse: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        example: str,
+        pattern: str,
+        refuse: Callable[[str], str],
+        misread: Callable[[str, str], str] = lambda _name, _value: "",
+    ) -> None:
         self._example = example
         self._pattern = pattern
         self._refuse = refuse
+        self._misread = misread
 
     def read(self, value: Plain, at: str) -> Mapping[str, str]:
         """Every entry as text: `true`, `3`, `a,b`."""
@@ -239,7 +247,10 @@ class Table(Kind["Mapping[str, str]"]):
             raise Wrong(Problem(at, "", f"is not a name that can stand here; write it like {self._example}"))
         if reason := self._refuse(name):
             raise Wrong(Problem(at, "", reason))
-        return shown(entry) if isinstance(entry, bool) else "" if entry is None else _text(entry, at)
+        text = shown(entry) if isinstance(entry, bool) else "" if entry is None else _text(entry, at)
+        if reason := self._misread(name, text):
+            raise wrong(entry, at, reason)
+        return text
 
     def schema(self) -> dict[str, object]:
         """An object of scalars."""
@@ -248,7 +259,7 @@ class Table(Kind["Mapping[str, str]"]):
 
 def extra_flags() -> Table:
     """Flags for etcd beyond those that have a key of their own."""
-    return Table("{max-txn-ops: 256}", r"[a-z][a-z0-9-]{0,80}", etcd_flags.instead)
+    return Table("{max-txn-ops: 256}", r"[a-z][a-z0-9-]{0,80}", etcd_flags.instead, etcd_flags.misread)
 
 
 def environment() -> Table:

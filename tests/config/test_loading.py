@@ -402,6 +402,24 @@ def test_an_unknown_plugin_is_told_with_those_there_are(desk: Desk) -> None:
             "is etcd's flag --max-txn-ops in disguise; write max-txn-ops under eco.etcd.extra-flags",
         ),
         (
+            "extra-flags: {snapshot-count: abc}",
+            "etcd",
+            "eco.etcd.extra-flags.snapshot-count",
+            "abc — is not a whole number; write one such as 256",
+        ),
+        (
+            "extra-flags: {pre-vote: maybe}",
+            "etcd",
+            "eco.etcd.extra-flags.pre-vote",
+            "maybe — is not a truth value; write true or false",
+        ),
+        (
+            "extra-flags: {grpc-keepalive-timeout: 20}",
+            "etcd",
+            "eco.etcd.extra-flags.grpc-keepalive-timeout",
+            "20 — is not a duration that etcd reads; write a number and a unit of ms, s, m or h, such as 90s",
+        ),
+        (
             "env: {ETCD_NAME: a}",
             "etcd",
             "eco.etcd.env.ETCD_NAME",

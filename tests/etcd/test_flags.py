@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from eco.config.etcd_flags import PASSED, misread
 from eco.errors import ConfigError, Unavailable
 from eco.etcd.flags import NEWEST, OLDEST, TABLE, EtcdSettings, FirstStart, Transport, argv, check, environment, knows
 from eco.etcd.install import Binaries, Version, cache, find
@@ -162,3 +163,28 @@ def accepts(etcd: Path, flag: str) -> bool:
     """etcd parses its whole command line before `--version` answers; an empty value may be refused, but as a value."""
     told = subprocess.run([etcd, f"--{flag}=", "--version"], capture_output=True, text=True, check=False)
     return "flag provided but not defined" not in told.stderr + told.stdout
+
+
+@pytest.mark.parametrize("etcd", installed(), ids=lambda path: path.parent.name)
+def test_what_is_called_misread_etcd_does_not_read(etcd: Path) -> None:
+    kinds = ("pre-vote", "max-txn-ops", "grpc-keepalive-timeout")
+    values = ("", "abc", "true", "0", "7", "90s", "1.5")
+
+    wrong = [(f, v) for f in kinds for v in values if bool(misread(f, v)) == reads(etcd, f"--{f}={v}")]
+
+    assert wrong == []
+
+
+@pytest.mark.parametrize("etcd", installed(), ids=lambda path: path.parent.name)
+def test_each_flag_whose_value_is_checked_is_of_its_kind_for_etcd(etcd: Path) -> None:
+    version = find(str(etcd)).version
+    checked = [flag for flag in sorted(PASSED) if knows(version, flag) and misread(flag, "abc")]
+    fitting = {flag: next(v for v in ("7", "true", "90s") if not misread(flag, v)) for flag in checked}
+
+    assert len(checked) > 20
+    assert reads(etcd, *(f"--{flag}={value}" for flag, value in fitting.items()))
+
+
+def reads(etcd: Path, *words: str) -> bool:
+    told = subprocess.run([etcd, *words, "--version"], capture_output=True, text=True, check=False)
+    return "invalid" not in told.stderr + told.stdout
