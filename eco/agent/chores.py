@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from eco.core.model import Data, Observation, Running
 from eco.core.sight import Known, Unknown
 from eco.core.view import View
-from eco.errors import Corrupt, EcoError, Refused, Unavailable
+from eco.errors import Corrupt, Refused, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +109,7 @@ class Pulse:
         try:
             status = await self.world.api.status((url,))
             readable = not status.is_learner and (not read or await self.world.api.readable((url,)))
-        except EcoError:
+        except (Unavailable, Refused, Corrupt):
             return ("", False, False)
         return (status.leader, readable, status.is_learner)
 

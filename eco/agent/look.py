@@ -25,7 +25,7 @@ from eco.core.model import (
     Running,
 )
 from eco.core.sight import Known, Sight, Unknown
-from eco.errors import EcoError
+from eco.errors import Corrupt, Refused, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -113,7 +113,7 @@ class Looker:
         """The data directory now; cheap when nothing has changed."""
         try:
             return Known(self.world.data.look(running=isinstance(self.world.child.look(), Running)))
-        except EcoError as trouble:
+        except (Unavailable, Refused, Corrupt) as trouble:
             return Unknown(str(trouble))
 
     async def _mine(self, instance: Instance | None, known: tuple[Instance, ...], deadline: float) -> Sight[Cluster]:
@@ -202,5 +202,5 @@ async def _sight(deadline: float, ask: Callable[P, Awaitable[T]], *args: P.args,
             return Known(await ask(*args, **kwargs))
     except TimeoutError:
         return Unknown(f"no answer within {deadline:g} s")
-    except EcoError as trouble:
+    except (Unavailable, Refused, Corrupt) as trouble:
         return Unknown(str(trouble))
