@@ -34,7 +34,6 @@ def flags(name: str, address: str, data: Path) -> list[str]:
         "listen-peer-urls": peer,
         "initial-advertise-peer-urls": peer,
         "listen-metrics-urls": metrics,
-        "log-level": "warn",
     }
     return [f"--{flag}={value}" for flag, value in given.items()]
 
