@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from eco.core.decision import Decision
 
-SEEDS = range(12)
+SEEDS = range(8)
 PATIENCE = 900
 """Seconds of the toy's clock, one round each: three times the longest patience in a row."""
 
