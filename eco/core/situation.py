@@ -163,7 +163,10 @@ def _ended(process: Stopped, view: View, policy: Policy) -> str:
         return "etcd says that its member was removed from the cluster"
     if process.exit is Exit.DAMAGED:
         return f"etcd calls its data damaged: {process.words}"
-    if process.exit is Exit.CRASHED and process.failures >= policy.give_up_starts:
+    # A wrong flag, rolled out node by node, must not cost one voter after the other: only the first
+    # of a cluster at full strength is given up.
+    whole = view.group is not None and len(view.voters) >= view.group.desired
+    if process.exit is Exit.CRASHED and process.failures >= policy.give_up_starts and whole:
         return f"etcd failed to start {process.failures} times: {process.words}"
     return ""
 

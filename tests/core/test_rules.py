@@ -242,12 +242,7 @@ def test_only_a_data_set_that_is_mine_and_of_the_newest_generation_is_started(ca
             return w.lies is Lies.FRESH and w.book in books and still and step.charter.number == 1
         if step.join is not None:
             return w.lies is Lies.JOINING and step.join == JOIN and w.theirs is Theirs.LEARNER
-        if (
-            removed(w)
-            or superseded(w)
-            or w.runs in (Runs.BROKEN, Runs.HOPELESS)
-            or (w.runs is Runs.BACKOFF and case.settled)
-        ):
+        if removed(w) or superseded(w) or w.runs is Runs.BROKEN or (w.runs is Runs.BACKOFF and case.settled):
             return False
         if w.lies in (Lies.MINE, Lies.LEARNER, Lies.NEWER):
             return w.book is not Book.FOREIGN

@@ -430,3 +430,13 @@ def test_a_failed_start_is_tried_again_only_after_its_back_off() -> None:
     assert isinstance(decided(o).step, Hold)
     assert isinstance(o.process, Stopped)
     assert isinstance(decided(replace(o, now=o.process.not_before)).step, Start)
+
+
+@pytest.mark.parametrize(("second", "situation"), [(Seat.VOTER, Situation.DAMAGED), (Seat.NONE, Situation.DORMANT)])
+def test_a_flag_that_is_wrong_everywhere_costs_one_voter_and_not_one_after_the_other(
+    second: Seat, situation: Situation
+) -> None:
+    """An etcd that fails again and again is given up in a whole cluster, and tried on in one that lacks a voter."""
+    kinds = peers((Says.VOTER, Seat.VOTER), (Says.VOTER if second is Seat.VOTER else Says.NOTHING, second))
+    world = World(Lies.MINE, Runs.HOPELESS, Book.CONFIRMED, kinds, theirs=Theirs.VOTER)
+    assert settled(observation(world)).situation is situation
