@@ -346,9 +346,15 @@ class Node:
         return document
 
     def tail(self, lines: int = 15) -> str:
-        """The last lines of its log."""
-        text = self.log.read_text(errors="replace") if self.log.exists() else ""
-        return "\n".join(line[:400] for line in text.splitlines()[-lines:])
+        """The last lines of its log, etcd's among them."""
+        return "\n".join(line[:400] for line in self._lines()[-lines:])
+
+    def told(self, lines: int = 40) -> str:
+        """The last lines that the agent itself has logged."""
+        return "\n".join([line[:400] for line in self._lines() if '"logger": "eco.' in line][-lines:])
+
+    def _lines(self) -> list[str]:
+        return self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
 
     def logs(self) -> list[Path]:
         """Every log that its agent or its etcd may have written."""
@@ -616,7 +622,8 @@ class Fleet:
         """Everything that helps to understand a failure."""
         parts = [f"--- timeline\n{self.timeline}", f"--- now{self.picture()}"]
         for node in self.nodes.values():
-            parts.append(f"--- {node.name}: agent log\n{node.tail(40)}")
+            parts.append(f"--- {node.name}: what the agent logged\n{node.told()}")
+            parts.append(f"--- {node.name}: the end of its log\n{node.tail(30)}")
             parts.append(f"--- {node.name}: journal\n" + "\n".join(json.dumps(line) for line in node.journal()[-25:]))
         parts += [f"--- charter\n{json.dumps(charter)}" for charter in self.charters()]
         return "\n".join(parts)
