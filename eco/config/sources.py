@@ -176,13 +176,13 @@ def _pod(root: Mapping[str, Plain]) -> Found:
     spec = _mapping(root.get("spec"))
     containers = [_mapping(each) for each in _list(spec.get("containers"))]
     for container in containers:
-        words = [tree.shown(word) for key in ("command", "args") for word in _list(container.get(key))]
+        words = [tree.whole(word) for key in ("command", "args") for word in _list(container.get(key))]
         if any(word.rpartition("/")[2] == "etcd" for word in words):
             break
     else:
         raise bad("spec.containers", "none of them runs etcd by a command; only such a pod can be imported")
     env = {str(entry.get("name")): entry.get("value") for entry in map(_mapping, _list(container.get("env")))}
-    known = {name: tree.shown(value) for name, value in env.items() if value is not None}
+    known = {name: tree.whole(value) for name, value in env.items() if value is not None}
     filled = [re.sub(rf"\$\(({NAME})\)", lambda match: known.get(match[1], match[0]), word) for word in words]
     if unknown := next((name for name in env if name.startswith("ETCD_") and name not in known), ""):
         raise bad(f"env.{unknown}", f"has a value that only Kubernetes knows; {LIVE}")

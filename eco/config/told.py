@@ -158,9 +158,9 @@ def own_yaml(root: Mapping[str, Plain]) -> Found:
 
 def _own_key(found: Found, flag: str, value: Plain, key: str) -> None:
     if isinstance(value, list):
-        value = ",".join(tree.shown(entry) for entry in value)
+        value = ",".join(tree.whole(entry) for entry in value)
     if isinstance(value, dict):
         found.left.append(f"{key}: a mapping that has no flag")
     elif value is not None and value != "":
-        text = value if isinstance(value, str) else tree.shown(value)
+        text = tree.whole(value)
         found.take(flag, text, f"{key}: {text}")

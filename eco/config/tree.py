@@ -80,6 +80,11 @@ def below(path: str, key: str) -> str:
     return f"{path}.{shown}" if path else shown
 
 
+def whole(value: Plain) -> str:
+    """A scalar as a program would get it: `shown` shortens and quotes, for people."""
+    return value if isinstance(value, str) else shown(value)
+
+
 def shown(value: Plain) -> str:
     """A value for a problem's sight: short, on one line, and no more of a mapping or list than its kind,
     which may hold secrets."""

@@ -96,6 +96,17 @@ def test_a_newcomer_never_takes_the_name_of_one_that_was(home: Home) -> None:
     assert home.newcomer(None).name == "n4"
 
 
+@pytest.mark.parametrize("name", ["../zzz", "a/b", "Bad_Name!", "", ".", "-a", "n\n", "store", "x" * 64])
+def test_what_is_no_name_makes_no_directory_and_no_entry(home: Home, name: str) -> None:
+    home.found(3, "127.70.0.1")
+    before = home.listing()
+
+    with pytest.raises(EcoError, match="no node's name"):
+        home.newcomer(name)
+
+    assert home.listing() == before
+
+
 def test_a_named_newcomer_gets_a_vacant_place(home: Home) -> None:
     listing = home.found(2, "127.70.0.1")
 

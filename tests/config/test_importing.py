@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from eco.config import etcd_flags, load
 from eco.config.importing import importing
@@ -360,6 +361,21 @@ def test_later_parts_of_what_systemctl_cat_prints_replace_earlier_ones(desk: Des
 
 
 # ---------------------------------------------------------------- Kubernetes
+
+
+def test_a_pod_of_a_cluster_of_three_is_read_whole(tmp_path: Path) -> None:
+    members = ",".join(f"cp{n}=https://192.168.56.1{n}:2380" for n in (1, 2, 3))
+    manifest = tmp_path / "etcd.yaml"
+    manifest.write_text(
+        "kind: Pod\nspec:\n  containers:\n  - name: etcd\n    command:\n    - etcd\n    - --name=cp1\n"
+        "    - --data-dir=/var/lib/etcd\n    - --initial-advertise-peer-urls=https://192.168.56.11:2380\n"
+        "    - --peer-cert-file=/pki/peer.crt\n    - --peer-key-file=/pki/peer.key\n"
+        f"    - --initial-cluster={members}\n"
+    )
+
+    instances = yaml.safe_load(importing(manifest))["eco"]["asg"]["instances"]
+
+    assert [each["name"] for each in instances] == ["cp1", "cp2", "cp3"]
 
 
 def kubeadm(certificates: str, data: str) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from eco.core.model import Instance
 
 CLUSTER = "dev"
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+"""Of a node: it becomes the name of a directory that `wipe` and `terminate` delete in, of a member and an instance."""
+TAKEN = frozenset({"store", "lock"})
+"""What lies beside the nodes' directories."""
 LAST_WORDS = 4096
 """Bytes of a log in which its last line is looked for."""
 
@@ -148,8 +153,10 @@ class Home:
 
     def newcomer(self, name: str | None) -> Instance:
         """Name and place of one more node: the next number, or `name` in the first vacant place.
-        Raises `EcoError` when `name` is taken."""
+        Raises `EcoError` when `name` is taken, or is none: it becomes a directory's name, and a member's."""
         listing = self.listing()
+        if name is not None and (not NAME.fullmatch(name) or name in TAKEN):
+            raise EcoError(f"{name!r} is no node's name: write small letters, digits and dashes, such as d or n4")
         if name is not None and name in {each.name for each in listing.instances}:
             raise EcoError(f"node {name} is there already")
         used = {home.name for home in self.nodes()} | {each.name for each in listing.instances}
