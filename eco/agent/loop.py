@@ -74,6 +74,7 @@ class Loop:
         self.moved = False
         """I was listed elsewhere since: this life ends, and the next one begins there."""
         self._woken = asyncio.Event()
+        self._alarmed = False
         self._hurried = asyncio.Event()
         self._failures = 0
         self._news = True
@@ -84,6 +85,11 @@ class Loop:
     def wake(self) -> None:
         """Look now instead of later."""
         self._woken.set()
+
+    def etcd_ended(self) -> None:
+        """Look this very moment: until etcd runs again every millisecond is downtime."""
+        self._alarmed = True
+        self.wake()
 
     def peer_asked(self, name: str) -> None:
         """A peer with news asks for my report: look at once. Anybody can take a peer's name, so this
@@ -235,7 +241,9 @@ class Loop:
                 await self._woken.wait()
         except TimeoutError:
             return
-        await asyncio.sleep(CALM)
+        if not self._alarmed:
+            await asyncio.sleep(CALM)
+        self._alarmed = False
 
     # ------------------------------------------------------------ what people ask
 

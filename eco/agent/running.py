@@ -72,7 +72,7 @@ class Agent:
         self._page: Page | None = None
         self._server: Server | None = None
         self._stop_asked = asyncio.Event()
-        self._world, self._data = assemble(config, self._wake)
+        self._world, self._data = assemble(config, self._etcd_ended)
         self._started_at = self._world.now()
         self._metrics = Metrics(eco=__version__, etcd=str(self._world.binaries.version))
         self._group_file = self._data.path / "eco" / "group.json"
@@ -169,8 +169,8 @@ class Agent:
 
     # ------------------------------------------------------------ being asked
 
-    def _wake(self) -> None:
-        self._loop.wake()
+    def _etcd_ended(self) -> None:
+        self._loop.etcd_ended()
 
     def _told_to_stop(self) -> None:
         self._stop_asked.set()
