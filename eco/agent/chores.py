@@ -36,6 +36,8 @@ READ_EVERY = 3
 PROVIDER_DEADLINE = 10.0
 MOST_PATIENT = 60.0
 """Seconds: the longest back-off of a provider that does not answer."""
+MOST_PACES = 8
+"""The same in its own paces: what may be asked every second, such as a file, is soon asked again."""
 
 
 async def watch_provider(world: World, looker: Looker, changed: Callable[[], None]) -> None:
@@ -61,7 +63,7 @@ async def watch_provider(world: World, looker: Looker, changed: Callable[[], Non
 
 def _next_look(pace: float, failures: int) -> float:
     """Seconds to the next question: the provider's pace, or a growing back-off, jittered."""
-    back_off = min(max(pace, 1.0) * 2**failures, MOST_PATIENT) if failures else pace
+    back_off = min(max(pace, 1.0) * min(2**failures, MOST_PACES), MOST_PATIENT) if failures else pace
     return back_off * random.uniform(0.8, 1.2)  # noqa: S311 - jitter, not a secret
 
 
