@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.harness import UNHEALTHY_TTL
-from tests.e2e.patience import throughout
+from tests.e2e.patience import eventually, throughout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tests.e2e.harness import Fleet
 
 LONGER_THAN_THE_TTL = UNHEALTHY_TTL + 3
+BACK_OFF = 10
+"""Seconds after which a file that was wrong has been looked at again."""
 
 
 @pytest.fixture
@@ -24,10 +26,21 @@ def told_the_truth_afterwards(trio: Fleet) -> Iterator[Fleet]:
     ids, charters = trio.ids(), trio.charters()
     since = trio.ledger.flowing()
     yield trio
-    trio.group.publish()
+    tell_the_truth(trio)
     trio.healthy(within=20)
     assert (trio.ids(), trio.charters()) == (ids, charters)
     assert trio.ledger.failures(since) == []
+
+
+def tell_the_truth(fleet: Fleet) -> None:
+    """The list is right again, and every agent takes note."""
+    fleet.group.publish()
+    eventually(
+        lambda: all(node.status().get("desired") == fleet.group.desired for node in fleet.nodes.values()),
+        BACK_OFF + 5,
+        "every agent knows its group",
+        explain=fleet.picture,
+    )
 
 
 def unchanged(fleet: Fleet, during: float) -> None:
@@ -93,7 +106,7 @@ def test_a_pipe_in_place_of_the_list_does_not_hold_back_a_restart_row26(trio: Fl
 
     follower.serves(within=5)
     throughout(lambda: all(node.status() for node in trio.nodes.values()), 1, "every agent answers")
-    trio.group.publish()
+    tell_the_truth(trio)
     trio.healthy(within=20)
     assert trio.ids() == ids
     assert trio.ledger.failures(since, except_through=(follower.address,)) == []
